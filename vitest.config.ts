@@ -9,7 +9,7 @@ export default defineConfig({
     ...shared,
     globalSetup: ['test/support/globalSetup.ts'],
     maxWorkers: 2,
-    reporters: ['default'],
+    reporters: ['default', './test/support/tallyReporter.ts'],
     projects: [
       {
         extends: true,

@@ -1,0 +1,81 @@
+// Times whole processes: user and system CPU seconds as the shell's `time` reports them, and the peak of resident memory.
+// CPU seconds, not wall time: the machines are shared. Compare only figures of the same run.
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { finished } from 'node:stream/promises'
+
+export interface Usage {
+  /** User + system seconds of the process and its children. */
+  readonly cpu: number
+  /** Peak resident bytes of the process itself, sampled from /proc. */
+  readonly rss: number
+  readonly status: number | null
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>
+  /** Called every 50 ms; returning true ends the process with SIGTERM. For programs that follow for ever. */
+  readonly until?: () => boolean
+}
+
+/** Runs a command with its output thrown away. */
+export async function measure(command: string, args: readonly string[], options: RunOptions = {}): Promise<Usage> {
+  const script = 'TIMEFORMAT="%3U %3S"; exec 3>&2; time "$0" "$@" >/dev/null 2>&3'
+  const child = spawn('bash', ['-c', script, command, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...options.env },
+    detached: true,
+  })
+  let text = ''
+  child.stderr.setEncoding('utf8').on('data', (part: string) => {
+    text += part
+  })
+  let rss = 0
+  let ended = false
+  const timer = setInterval(() => {
+    const pid = childOf(child.pid)
+    if (pid === undefined) return
+    rss = Math.max(rss, peak(pid))
+    if (!ended && options.until?.() === true) {
+      ended = true
+      process.kill(pid, 'SIGTERM')
+    }
+  }, 50)
+  const status = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', reject)
+    child.on('exit', (code) => resolve(code))
+  })
+  await finished(child.stderr)
+  clearInterval(timer)
+  const times = /(\d+\.\d+) (\d+\.\d+)\s*$/.exec(text)
+  if (times === null) throw new Error(`${command} ${args.join(' ')}: no times in ${text}`)
+  if (status !== 0 && !ended) throw new Error(`${command} ${args.join(' ')} ended with ${status}: ${text}`)
+  return { cpu: Number(times[1]) + Number(times[2]), rss, status }
+}
+
+function childOf(pid: number | undefined): number | undefined {
+  try {
+    const found = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]
+    return found === undefined || found === '' ? undefined : Number(found)
+  } catch {
+    return undefined // it has ended
+  }
+}
+
+function peak(pid: number): number {
+  try {
+    return 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
+  } catch {
+    return 0 // it has ended
+  }
+}
+
+/** The usage with the least CPU of `rounds` runs. */
+export async function best(rounds: number, run: () => Promise<Usage>): Promise<Usage> {
+  let least = await run()
+  for (let i = 1; i < rounds; i++) {
+    const next = await run()
+    if (next.cpu < least.cpu) least = next
+  }
+  return least
+}
