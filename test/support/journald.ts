@@ -16,6 +16,8 @@ export interface Journald {
   rotate(): void
   flush(): void
   sync(): void
+  /** Goes back to writing to /run (volatile), until the next flush. */
+  relinquish(): void
   vacuum(size: string): void
   /** SIGKILL: leaves the active file ONLINE; the next start puts it aside as `.journal~`. */
   kill(): void
@@ -49,6 +51,7 @@ export function startJournald(root: string, conf: Readonly<Record<string, string
     rotate: () => void run('rotate'),
     flush: () => void run('flush'),
     sync: () => void run('sync'),
+    relinquish: () => void run('exec', 'journalctl', '--relinquish-var'),
     vacuum: (size) => void run('vacuum', size),
     kill: () => void run('kill'),
     stop: () => void run('stop'),
