@@ -152,8 +152,30 @@ export class SinkError extends Error {
 }
 
 export interface SinkHost {
+  /**
+   * Whose positions a target keeps: the name of the sink in the configuration, or, for a backfill, one that names its job.
+   * A sink with `traits.holdsPosition` keeps one position for each pair of this name and `Batch.source`.
+   */
+  readonly name: string
   readonly log: { info(text: string, fields?: object): void; warn(text: string, fields?: object): void }
   readonly node: { readonly hostname: string; readonly machineId: string; readonly agentId: string | undefined }
+  /**
+   * The position behind entries of which the target shows no more than the cursors: the complete lines of a batch that a crash
+   * cut short. `position` is the batch's `before`, `cursors` are its first entries in the order of the batch.
+   * Throws when one of them cannot be read.
+   */
+  advance(position: Position, cursors: readonly Cursor[]): Advanced
+}
+
+/** How far `SinkHost.advance` came. */
+export interface Advanced {
+  readonly position: Position
+  /**
+   * So many of the cursors lie before `position`. It may be fewer than were given: a position never stands inside a run of
+   * entries that are equal in all but their number, and the entry behind the last cursor may belong to such a run. The entries
+   * that are not counted will be sent again, so the sink takes them back.
+   */
+  readonly entries: number
 }
 
 export interface CheckLine {

@@ -2,7 +2,8 @@ import { appendFileSync, mkdirSync, readdirSync, readFileSync, statSync, truncat
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { DeadLetters } from '../../src/pipeline/deadLetters.ts'
-import type { DeadLetter, StoredLetter } from '../../src/pipeline/letterFile.ts'
+import type { StoredLetter } from '../../src/pipeline/letterFile.ts'
+import type { DeadEntry } from '../../src/pipeline/settings.ts'
 import { systemClock } from '../../src/telemetry/clock.ts'
 import { type Log, silentLog } from '../../src/telemetry/log.ts'
 import { describeWith } from '../support/needs.ts'
@@ -13,7 +14,7 @@ function open(state: string, options: { writer?: string; fileBytes?: number; log
   return new DeadLetters({ state, log: silentLog, clock: systemClock, ...options })
 }
 
-function letter(name: string, more: Partial<DeadLetter> = {}): DeadLetter {
+function letter(name: string, more: Partial<DeadEntry> = {}): DeadEntry {
   return {
     key: `key-${name}`,
     cursor: `s=1;i=${name}`,

@@ -189,15 +189,25 @@ it('lets a person replace a damaged position', async () => {
   expect(at(open(state))).toBe('chosen')
 })
 
-it.each(['..', '.', '', '../other', 'a/b', '/etc', 'lock', 'backfill', 'a\0b', '.hidden', 'x'.repeat(101)])(
-  'has no folder for a sink called %j',
-  (name) => {
-    const state = tempDir()
-    expect(problemOf(() => open(state).load(name))).toContain('LF_STATE_SINK_NAME')
-    expect(problemOf(() => open(state).save(name, MACHINE, { position: 'a' }))).toContain('LF_STATE_SINK_NAME')
-    expect(readdirSync(state)).toEqual([])
-  },
-)
+it.each([
+  '..',
+  '.',
+  '',
+  '../other',
+  'a/b',
+  '/etc',
+  'lock',
+  'backfill',
+  'a\0b',
+  '.hidden',
+  'retention.id',
+  'x'.repeat(129),
+])('has no folder for a sink called %j', (name) => {
+  const state = tempDir()
+  expect(problemOf(() => open(state).load(name))).toContain('LF_STATE_SINK_NAME')
+  expect(problemOf(() => open(state).save(name, MACHINE, { position: 'a' }))).toContain('LF_STATE_SINK_NAME')
+  expect(readdirSync(state)).toEqual([])
+})
 
 describeWith(['root'], 'on a full disk', () => {
   it('waits while the disk is full, says so once, and stores the newest when there is room', async () => {

@@ -1,0 +1,153 @@
+// `logferry read`: shows the journal as journalctl of systemd 252 does, byte for byte in its text forms.
+// The encoder's buffer is the output buffer: nothing is copied between an entry and write(2), and never more than one buffer waits.
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { EXIT, type Problem } from '../errors.ts'
+import { formatCursor, parseCursor } from '../journal/cursor.ts'
+import { JournalSet } from '../journal/directory.ts'
+import { JournalFile } from '../journal/file.ts'
+import type { Match } from '../journal/match.ts'
+import { MemoryBudget } from '../journal/memory.ts'
+import { JournalReader } from '../journal/reader.ts'
+import { currentBoot, findBoot } from './boots.ts'
+import { buildMatch, UNIT_FIELDS } from './filters.ts'
+import { complain, openOutput } from './output.ts'
+import { Printer } from './printer.ts'
+import { parseReadRequest, type ReadOptions, type ReadRequest } from './readRequest.ts'
+import { endOnSignals } from './signals.ts'
+
+const MEMORY = 64 << 20
+// Following: how long one wait may last. Only a backstop, as the set wakes when a file grows.
+const WAIT_MS = 60_000
+
+/** Runs the command; resolves with the exit status. */
+export async function read(matches: readonly string[], options: ReadOptions): Promise<number> {
+  const request = parseReadRequest(matches, options, Date.now() * 1000)
+  endOnSignals()
+  const memory = new MemoryBudget(MEMORY)
+  const set = JournalSet.open(request.place, memory)
+  const problems = new ProblemTeller(set)
+  problems.tell()
+  const output = await openOutput()
+  try {
+    const match = filter(set, request)
+    const printer = new Printer(output, request, memory)
+    if (match === undefined) {
+      complain(`logferry: no unit fits ${request.filters.unit?.join(', ')}`)
+    } else {
+      await show(set, match, request, printer, problems)
+    }
+    await printer.end()
+  } finally {
+    output.close()
+    set.close()
+  }
+  return EXIT.ok
+}
+
+async function show(
+  set: JournalSet,
+  match: Match,
+  request: ReadRequest,
+  printer: Printer,
+  problems: ProblemTeller,
+): Promise<void> {
+  const reader = new JournalReader(set, { match, reverse: request.reverse })
+  try {
+    seek(reader, set, match, request)
+    if (request.lines > 0) await pass(reader, request, printer, request.lines)
+    if (!request.follow) return
+    const never = new AbortController().signal
+    let more = true
+    while (more) {
+      await printer.flush()
+      await set.changed(WAIT_MS, never)
+      reader.refresh()
+      problems.tell()
+      more = await pass(reader, request, printer, Number.POSITIVE_INFINITY)
+    }
+  } finally {
+    reader.close()
+  }
+}
+
+/** Shows entries until the journal's end for now, the end of the range or `limit` entries. False: nothing that comes later can be shown. */
+async function pass(reader: JournalReader, request: ReadRequest, printer: Printer, limit: number): Promise<boolean> {
+  const { reverse, since, until } = request
+  for (let shown = 0; shown < limit; shown++) {
+    const file = reader.next()
+    if (file === undefined) return true
+    if (reverse ? file.realtime < since : file.realtime > until) return false
+    printer.entry(file, reader.ordinal)
+    if (printer.isFull) {
+      await printer.flush()
+      // A signal is seen between two turns of the event loop only.
+      await nextTurn()
+    }
+  }
+  return true
+}
+
+function seek(reader: JournalReader, set: JournalSet, match: Match, request: ReadRequest): void {
+  const { start } = request
+  if (start.kind === 'head') reader.seekHead()
+  else if (start.kind === 'realtime') reader.seekRealtime(start.us)
+  else if (start.kind === 'cursor') reader.seekCursor(start.cursor, start.after)
+  else if (request.reverse || start.entries === 0) reader.seekTail()
+  else seekBack(reader, set, match, start.entries)
+}
+
+/** Puts the reader before the last `entries` entries that match, found by going backwards from the end. */
+function seekBack(reader: JournalReader, set: JournalSet, match: Match, entries: number): void {
+  const backwards = new JournalReader(set, { match, reverse: true })
+  try {
+    backwards.seekTail()
+    let oldest: string | undefined
+    for (let left = entries; left > 0; left--) {
+      const file = backwards.next()
+      if (file === undefined) break
+      if (left === 1) oldest = formatCursor(file)
+    }
+    if (oldest === undefined) reader.seekHead()
+    else reader.seekCursor(parseCursor(oldest), false)
+  } finally {
+    backwards.close()
+  }
+}
+
+function filter(set: JournalSet, request: ReadRequest): Match | undefined {
+  return buildMatch(request.filters, request.matches, bootOf(set, request), () => unitNames(set))
+}
+
+/** This machine's own journal and offset 0 need no search: the running kernel says which boot that is. */
+function bootOf(set: JournalSet, { boot, place }: ReadRequest): string | undefined {
+  if (boot === undefined) return undefined
+  const own = place.machineId === 'local' && boot.id === undefined && boot.offset === 0
+  return (own ? currentBoot() : undefined) ?? findBoot(set, boot)
+}
+
+function* unitNames(set: JournalSet): Generator<string> {
+  for (const { path } of set.files) {
+    const file = JournalFile.open(path, set.memory)
+    try {
+      for (const field of UNIT_FIELDS) for (const value of file.fieldValues(field)) yield value.toString()
+    } finally {
+      file.close()
+    }
+  }
+}
+
+/** Says each problem of single files once, as they are found: the rest of the journal is read all the same. */
+class ProblemTeller {
+  readonly #set: JournalSet
+  readonly #told = new WeakSet<Problem>()
+  constructor(set: JournalSet) {
+    this.#set = set
+  }
+  tell(): void {
+    for (const found of this.#set.problems) {
+      if (this.#told.has(found)) continue
+      this.#told.add(found)
+      complain(`logferry: ${found.message}`)
+    }
+  }
+}

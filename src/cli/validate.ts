@@ -1,0 +1,41 @@
+// `logferry validate`: reads a configuration as `run` would and says what is wrong with it, for people or as JSON.
+import { loadConfig } from '../config/load.ts'
+import { ConfigProblems, formatMistake, type Mistake } from '../config/mistakes.ts'
+import { EXIT, isProblem } from '../errors.ts'
+import { complain, print } from './output.ts'
+
+export interface ValidateOptions {
+  readonly config: string
+  readonly json?: boolean
+}
+
+/** Runs the command. Mistakes are thrown as the Problem that `run` would end with, but for --json, which prints them. */
+export async function validate(options: ValidateOptions): Promise<number> {
+  const file = options.config
+  try {
+    const { sinks, warnings } = await loadConfig(file, process.env)
+    const names = sinks.map(({ name, type }) => ({ name, type }))
+    if (options.json) printJson({ file, valid: true, sinks: names, problems: [], warnings })
+    else {
+      for (const warning of warnings) complain(`logferry: warning: ${formatMistake(warning)}`)
+      const list = names.map(({ name, type }) => (name === type ? name : `${name} (${type})`)).join(', ')
+      print(`${file} is valid; ${names.length === 1 ? 'sink' : 'sinks'}: ${list}\n`)
+    }
+    return EXIT.ok
+  } catch (error) {
+    if (!options.json || !isProblem(error)) throw error
+    const problems = error instanceof ConfigProblems ? error.mistakes : [asMistake(file, error)]
+    printJson({ file, valid: false, sinks: [], problems, warnings: [] })
+    return error.exit
+  }
+}
+
+/** A file that cannot be read has no places in it. */
+function asMistake(file: string, error: { code: Mistake['code']; message: string; hint: string | undefined }): Mistake {
+  const { code, message, hint } = error
+  return { code, file, line: 0, column: 0, path: '', message, ...(hint === undefined ? {} : { hint }) }
+}
+
+function printJson(value: unknown): void {
+  print(`${JSON.stringify(value, undefined, 2)}\n`)
+}

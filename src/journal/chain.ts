@@ -1,0 +1,499 @@
+// All files of one seqnum id as one sequence: ordered by seqnum, the same entry in two files once. Files take part when the
+// sequence reaches them; before that only their headers are known, and what was passed is closed again.
+// Invariant: `head` is the next entry in the direction of reading, and everything before it in this chain was taken.
+
+import { ChainFile, type OpenFiles } from './chainFile.ts'
+import { type EntryMark, isSameBoot } from './cursor.ts'
+import type { KnownFile } from './directory.ts'
+import type { JournalFile } from './file.ts'
+import type { Gaps } from './gaps.ts'
+import type { CompiledMatch } from './match.ts'
+import { type Floor, IdPosition } from './position.ts'
+import { isSameStamp, Run, RunFinder, runBefore } from './runs.ts'
+
+export interface ChainOptions {
+  readonly source: string
+  readonly seqnumId: string
+  readonly open: OpenFiles
+  readonly reverse: boolean
+  readonly match: CompiledMatch | undefined
+  readonly gaps: Gaps
+  /** Entries with larger seqnums are left out for ever. */
+  readonly end: number
+}
+
+export class Chain {
+  readonly source: string
+  readonly seqnumId: string
+  readonly gaps: Gaps
+  /** The next entry, loaded in its file; undefined when there is none now. */
+  head: JournalFile | undefined
+  /** The last entry taken; seqnum 0: none. */
+  last = new IdPosition()
+  /** The position that was sought knows this id, perhaps with nothing taken. */
+  isKnown = false
+  /** Seqnums from here to `last` were taken one after another and are not reported to `gaps` yet. */
+  unreported = 0
+
+  readonly #open: OpenFiles
+  readonly #reverse: boolean
+  readonly #match: CompiledMatch | undefined
+  readonly #end: number
+  readonly #finder: RunFinder
+  /** By head seqnum. */
+  readonly #files: ChainFile[] = []
+  readonly #known = new Set<KnownFile>()
+  #active: ChainFile[] = []
+  /** In the order in which the sequence reaches them. */
+  #waiting: ChainFile[] = []
+  #lead: ChainFile | undefined
+  #isTaken = false
+  /** The lead stays in front below this key (seqnum, negative when reading backwards). */
+  #bound = 0
+  /** The first seqnum wanted, or the last one when reading backwards. */
+  #from = 0
+  #limit = Number.POSITIVE_INFINITY
+  /** Seqnums were given out again after `last`; see seekPosition. */
+  #reused = false
+  /** Nothing was taken since the last seek, so what precedes the next entry was not seen. */
+  #fresh = true
+  #run: Run | undefined
+
+  constructor(options: ChainOptions) {
+    this.source = options.source
+    this.seqnumId = options.seqnumId
+    this.gaps = options.gaps
+    this.#open = options.open
+    this.#reverse = options.reverse
+    this.#match = options.match
+    this.#end = options.end
+    this.#finder = new RunFinder(options.open)
+  }
+
+  // Files
+
+  has(known: KnownFile): boolean {
+    return this.#known.has(known)
+  }
+
+  add(known: KnownFile): void {
+    const one = new ChainFile(known)
+    this.#known.add(known)
+    insert(this.#files, one, (file) => file.known.header.headSeqnum)
+    if (this.#isBeyond(one)) one.state = 'passed'
+    else insert(this.#waiting, one, (file) => this.#edge(file))
+    this.#finder.reset()
+  }
+
+  /** No directory has any of its files any more. */
+  get isGone(): boolean {
+    return this.#files.every((one) => one.known.gone)
+  }
+
+  /** Some entry is announced by its file and not complete yet. */
+  get isIncomplete(): boolean {
+    return this.#active.some((one) => !one.ready && one.file !== undefined && one.file.index < one.file.entryCount - 1)
+  }
+
+  /** Forgets files that are gone for good, so that months of rotation leave nothing behind. */
+  prune(keep: number): void {
+    const gone = this.#files.filter((one) => one.known.gone && one.state === 'passed')
+    for (const one of gone.slice(0, Math.max(0, gone.length - keep))) {
+      one.close()
+      this.#known.delete(one.known)
+      this.#files.splice(this.#files.indexOf(one), 1)
+      this.#finder.forget(one)
+    }
+  }
+
+  close(): void {
+    for (const one of this.#files) one.close()
+    this.head = undefined
+  }
+
+  // Reading
+
+  /** Takes the head: it counts as given, or as the copy of what was. It stays loaded until `advance` or `refresh`. */
+  take(): void {
+    const { head } = this
+    if (head === undefined) return
+    const { seqnum } = this.last
+    if (this.#reverse) this.last.place(head, 1)
+    else {
+      if (seqnum + 1 !== head.seqnum || this.unreported === 0) this.#report(head.seqnum)
+      this.last.take(head)
+      if (head.seqnum > this.#from) this.#from = head.seqnum
+    }
+    this.#isTaken = true
+    this.#fresh = false
+    this.#reused = false
+  }
+
+  /** Moves over the taken head. Returns the new one. */
+  advance(): JournalFile | undefined {
+    const lead = this.#lead
+    const file = lead?.file
+    if (lead === undefined || file === undefined || !this.#isTaken) return this.head
+    this.#isTaken = false
+    if (this.#step(lead, file)) {
+      if ((this.#reverse ? -file.seqnum : file.seqnum) < this.#bound) return this.#show(file)
+    } else this.#exhaust(lead)
+    return this.#select()
+  }
+
+  /** The number of the head among the entries equal to it in all but the seqnum. */
+  ordinal(): number {
+    const { head, last } = this
+    if (head === undefined) return 0
+    if (this.#reverse) {
+      if (this.#run?.isOf(head) !== true) this.#run = runBefore(this.#files, head, this.#open)
+      return this.#run.ordinal(head)
+    }
+    const follows = isSameStamp(head, last) && last.seqnum > 0
+    if (!follows && (!this.#fresh || last.seqnum > 0)) return 0
+    if (this.#fresh) {
+      this.#run = runBefore(this.#files, head, this.#open)
+    } else if (this.#run?.isOf(head) !== true) {
+      this.#run = new Run(last)
+      this.#run.add(last)
+    }
+    this.#run.add(head)
+    return this.#run.ordinal(head)
+  }
+
+  /** Everything read so far is known to `gaps`. */
+  report(): void {
+    if (this.unreported > 0) this.gaps.see(this.unreported, this.last.seqnum)
+    this.unreported = 0
+  }
+
+  // Following
+
+  /** Entries above `limit` wait: one before them may not be visible yet. */
+  set limit(limit: number) {
+    this.#limit = Math.min(limit, this.#end)
+  }
+
+  /** The seqnum of an entry that waits behind the limit, or 0. */
+  get heldSeqnum(): number {
+    const lead = this.#lead
+    return lead?.ready === true && lead.file !== undefined && this.head === undefined ? lead.file.seqnum : 0
+  }
+
+  /** Takes up what was written to the files that are open. */
+  refresh(): void {
+    if (this.#isTaken) this.advance()
+    for (const one of [...this.#active]) this.#refreshFile(one)
+    this.#finder.reset()
+    this.#select()
+  }
+
+  // Seeking: all of these leave the first wanted entry as head.
+
+  seekHead(): void {
+    this.#restart(0)
+  }
+
+  seekTail(): void {
+    this.#restart(this.#reverse ? Number.POSITIVE_INFINITY : this.tailSeqnum() + 1)
+  }
+
+  /** To the entry with this seqnum or the next one in the direction of reading. */
+  seekSeqnum(seqnum: number): void {
+    this.#restart(seqnum)
+  }
+
+  /** To the first entry at or after this time, backwards to the last one at or before it. */
+  seekRealtime(us: number): void {
+    if (!this.#reverse) this.#restart(this.#firstAtRealtime(us) ?? this.tailSeqnum() + 1)
+    else this.#restart((this.#firstAtRealtime(us + 1) ?? Number.POSITIVE_INFINITY) - 1)
+  }
+
+  /** The same by the clock of a boot; false, and nothing is done, when this chain has no entry of it. */
+  seekMonotonic(bootId: string, us: number): boolean {
+    const seqnum = this.#firstAtMonotonic(bootId, this.#reverse ? us + 1 : us)
+    if (seqnum === undefined) return false
+    this.#restart(this.#reverse ? seqnum - 1 : seqnum)
+    return true
+  }
+
+  /** To the first entry that is not below the floor: for an id without a position. */
+  seekFloor({ realtime, bootId, monotonic }: Floor): void {
+    if (bootId !== undefined && this.seekMonotonic(bootId, monotonic ?? 0)) return
+    if (realtime > 0) this.seekRealtime(realtime)
+    else this.seekHead()
+  }
+
+  /** To the entry behind the position. */
+  seekPosition(position: IdPosition): void {
+    this.#reset()
+    this.last = position.clone()
+    this.isKnown = true
+    if (position.seqnum === 0 || !this.#isReused(position)) {
+      this.#restart(position.seqnum, position)
+      return
+    }
+    // The journal lost its end, as a power cut does it, and the numbers were given out again: go by time.
+    this.#reused = true
+    const { monotonic, realtime } = position
+    const next = this.#firstAtMonotonic(position.bootId, monotonic + 1) ?? this.#firstAtRealtime(realtime + 1)
+    this.#restart(next ?? this.tailSeqnum() + 1, position)
+  }
+
+  /** The largest seqnum that can be read now. */
+  tailSeqnum(): number {
+    let tail = 0
+    for (const one of this.#files) {
+      if (one.isArchived) tail = Math.max(tail, one.known.header.tailSeqnum)
+      else {
+        const file = this.#open.forLookup(one)
+        if (file === undefined) continue
+        file.index = file.entryCount
+        if (file.previous()) tail = Math.max(tail, file.seqnum)
+      }
+    }
+    return tail
+  }
+
+  /**
+   * The seqnum of the entry in this chain that is equal to `entry` of another one in all four and in its number; 0 when there
+   * is none; undefined when a file that may have had it is missing.
+   */
+  find(entry: EntryMark, ordinal: number): number | undefined {
+    const run = this.#finder.find(this.#files, entry)
+    return run === undefined ? undefined : (run.seqnumOf(entry, ordinal) ?? 0)
+  }
+
+  /** The seqnum of the first entry equal to `entry` in all four, or undefined. */
+  findContent(entry: EntryMark): number | undefined {
+    return this.#finder.find(this.#files, entry)?.seqnumOf(entry, 0)
+  }
+
+  /** How many entries share the head's stamp, up to the head. */
+  countInRun(head: JournalFile): number {
+    return runBefore(this.#files, head, this.#open).countTo(head.seqnum)
+  }
+
+  // Inside
+
+  #step(one: ChainFile, file: JournalFile): boolean {
+    if (this.#match !== undefined) return this.#match.step(file, this.#reverse, one.final)
+    return this.#reverse ? file.previous() : file.next()
+  }
+
+  #show(file: JournalFile): JournalFile | undefined {
+    this.head = file.seqnum <= this.#limit ? file : undefined
+    return this.head
+  }
+
+  /** Chooses the lead among the active files; activates those which the sequence has reached. */
+  #select(): JournalFile | undefined {
+    for (;;) {
+      let lead: ChainFile | undefined
+      for (const one of this.#active) if (one.ready && (lead === undefined || this.#isBefore(one, lead))) lead = one
+      const waiting = this.#waiting[0]
+      if (waiting !== undefined && (lead === undefined || this.#edge(waiting) <= this.#key(lead))) {
+        this.#waiting.shift()
+        this.#activate(waiting)
+        continue
+      }
+      this.#lead = lead
+      if (lead?.file === undefined) {
+        this.head = undefined
+        return undefined
+      }
+      if (this.#dropCopies(lead, lead.file)) continue
+      this.#bound = waiting === undefined ? Number.POSITIVE_INFINITY : this.#edge(waiting)
+      for (const one of this.#active) if (one.ready && one !== lead) this.#bound = Math.min(this.#bound, this.#key(one))
+      return this.#show(lead.file)
+    }
+  }
+
+  /** Steps over the lead's entry in other files that have it, too. */
+  #dropCopies(lead: ChainFile, file: JournalFile): boolean {
+    let dropped = false
+    for (const one of [...this.#active]) {
+      if (one === lead || !one.ready || one.file === undefined || one.file.seqnum !== file.seqnum) continue
+      if (compareContent(one.file, file) !== 0) continue
+      one.ready = this.#step(one, one.file)
+      if (!one.ready) this.#exhaust(one)
+      dropped = true
+    }
+    return dropped
+  }
+
+  #activate(one: ChainFile): void {
+    const file = this.#open.open(one)
+    if (file === undefined) {
+      one.state = 'passed'
+      return
+    }
+    one.state = 'active'
+    this.#active.push(one)
+    if (!this.#reverse) file.index = this.#from > one.known.header.headSeqnum ? file.findSeqnum(this.#from) - 1 : -1
+    else file.index = this.#from === Number.POSITIVE_INFINITY ? file.entryCount : file.findSeqnum(this.#from + 1)
+    do one.ready = this.#step(one, file)
+    while (one.ready && !this.#reverse && this.#wasTaken(file))
+    if (!one.ready) this.#exhaust(one)
+  }
+
+  /** The file has no more entries for now. */
+  #exhaust(one: ChainFile): void {
+    one.ready = false
+    if (!one.final && !this.#reverse) return
+    this.#active = this.#active.filter((other) => other !== one)
+    this.#open.pass(one)
+  }
+
+  #refreshFile(one: ChainFile): void {
+    const { file } = one
+    if (file === undefined || one.final) return
+    const isFinal = !one.known.live || this.#isAbandoned(one, file)
+    const result = file.refresh()
+    if (result === 'vacuumed' || result === 'replaced') {
+      one.final = true
+      this.#exhaust(one)
+      one.close()
+      return
+    }
+    one.final = isFinal
+    // The windows may be gone since.
+    if (one.ready) one.ready = file.load(file.index)
+    if (!one.ready) one.ready = this.#step(one, file)
+    if (!one.ready) this.#exhaust(one)
+  }
+
+  /** Its name was removed while journald had it open, and journald has gone on to another file since. */
+  #isAbandoned({ known }: ChainFile, file: JournalFile): boolean {
+    return known.gone && this.#files.some((other) => other.known.header.headSeqnum > file.header.tailSeqnum)
+  }
+
+  #reset(): void {
+    this.report()
+    this.last = new IdPosition()
+    this.isKnown = false
+    this.#reused = false
+  }
+
+  #restart(from: number, position?: IdPosition): void {
+    if (position === undefined) this.#reset()
+    this.#from = this.#reverse ? Math.min(from, this.#limit) : from
+    this.#fresh = from > 0
+    this.#run = undefined
+    this.#isTaken = false
+    this.#lead = undefined
+    this.#active = []
+    for (const one of this.#files) {
+      one.ready = false
+      one.state = 'waiting'
+      if (this.#isBeyond(one)) this.#open.pass(one)
+    }
+    this.#waiting = this.#files.filter((one) => one.state === 'waiting')
+    this.#waiting.sort((a, b) => this.#edge(a) - this.#edge(b))
+    this.#select()
+  }
+
+  #isBeyond(one: ChainFile): boolean {
+    return this.#reverse ? one.beginsBehind(this.#from) : one.endsBefore(this.#from)
+  }
+
+  /** Where the sequence reaches a file, as a key. What a file that is still written to ends with is not known. */
+  #edge(one: ChainFile): number {
+    if (!this.#reverse) return one.known.header.headSeqnum
+    return one.isArchived ? -one.known.header.tailSeqnum : Number.NEGATIVE_INFINITY
+  }
+
+  #key(one: ChainFile): number {
+    const seqnum = one.file?.seqnum ?? 0
+    return this.#reverse ? -seqnum : seqnum
+  }
+
+  #isBefore(a: ChainFile, b: ChainFile): boolean {
+    if (a.file === undefined || b.file === undefined) return false
+    const order = a.file.seqnum - b.file.seqnum || compareContent(a.file, b.file)
+    return this.#reverse ? order > 0 : order < 0
+  }
+
+  #wasTaken(file: JournalFile): boolean {
+    const { last } = this
+    if (this.#reused) {
+      return file.seqnum < this.#from || (file.seqnum <= last.seqnum && isSameBoot(file, last) && file.monotonic <= last.monotonic)
+    }
+    return file.seqnum < this.#from || (file.seqnum === last.seqnum && compareContent(file, last) <= 0)
+  }
+
+  #report(next: number): void {
+    this.report()
+    const { seqnum } = this.last
+    if (seqnum > 0 && next > seqnum + 1 && this.#match === undefined && !this.#reused) this.gaps.jump(seqnum, next)
+    this.unreported = next
+  }
+
+  /** Whether the position's seqnum belongs to another entry now, or lies behind all that there is. */
+  #isReused(position: IdPosition): boolean {
+    const { seqnum } = position
+    let isBehindAll = this.#files.length > 0
+    let isOther = false
+    for (const one of this.#files) {
+      if (one.beginsBehind(seqnum)) isBehindAll = false
+      if (one.beginsBehind(seqnum) || one.endsBefore(seqnum)) continue
+      const file = this.#open.forLookup(one)
+      if (file?.load(file.findSeqnum(seqnum)) !== true) continue
+      isBehindAll = false
+      if (file.seqnum !== seqnum) continue
+      if (compareContent(file, position) === 0) return false
+      isOther = true
+    }
+    return isOther || isBehindAll
+  }
+
+  #firstAtRealtime(us: number): number | undefined {
+    let first: number | undefined
+    for (const one of this.#files) {
+      const { headRealtime, tailRealtime, headSeqnum, entries } = one.known.header
+      if (entries === 0 || (first !== undefined && headSeqnum >= first)) continue
+      if (one.isArchived && tailRealtime < us) continue
+      if (one.isArchived && headRealtime >= us) {
+        first = headSeqnum
+        continue
+      }
+      const file = this.#open.forLookup(one)
+      if (file?.load(file.findRealtime(us)) === true) first = Math.min(first ?? Number.POSITIVE_INFINITY, file.seqnum)
+    }
+    return first
+  }
+
+  /** The seqnum of the boot's first entry at or after this time, or the one behind its last; undefined: no entry of this boot. */
+  #firstAtMonotonic(bootId: string, us: number): number | undefined {
+    let first: number | undefined
+    let behind: number | undefined
+    for (const one of this.#files) {
+      const { headSeqnum, entries } = one.known.header
+      if (entries === 0 || (first !== undefined && headSeqnum >= first)) continue
+      const file = this.#open.forLookup(one)
+      const index = file?.findMonotonic(bootId, us)
+      if (file === undefined || index === undefined) continue
+      if (file.load(index) && file.bootId() === bootId) first = Math.min(first ?? Number.POSITIVE_INFINITY, file.seqnum)
+      else if (file.load(index - 1)) behind = Math.max(behind ?? 0, file.seqnum + 1)
+    }
+    return first ?? behind
+  }
+}
+
+/** An order of entries with one seqnum: by times, boot and content; 0 for the same entry. A position may lack the content. */
+function compareContent(a: JournalFile | IdPosition, b: JournalFile | IdPosition): number {
+  const times = a.realtime - b.realtime || a.monotonic - b.monotonic
+  const boots = a.boot0 - b.boot0 || a.boot1 - b.boot1 || a.boot2 - b.boot2 || a.boot3 - b.boot3
+  if (times !== 0 || boots !== 0 || isBare(a) || isBare(b)) return times || boots
+  return a.xorHigh - b.xorHigh || a.xorLow - b.xorLow
+}
+
+function isBare(entry: JournalFile | IdPosition): boolean {
+  return entry instanceof IdPosition && !entry.hasXor
+}
+
+function insert(list: ChainFile[], one: ChainFile, key: (one: ChainFile) => number): void {
+  let at = list.length
+  while (at > 0 && key(list[at - 1] as ChainFile) > key(one)) at--
+  list.splice(at, 0, one)
+}

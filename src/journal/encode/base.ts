@@ -1,0 +1,16 @@
+// What every encoder is: a buffer of records that grows by one with each call of `encode`.
+
+import type { JournalFile } from '../file.ts'
+import { Output } from './output.ts'
+
+/** Turns loaded entries into records, one after the other in `out[0..length)`. */
+export abstract class Encoder extends Output {
+  /**
+   * Appends the record of the file's loaded entry, with its terminator. Never throws for content.
+   * @param ordinal the entry's number among those equal in all four parts of their identity (it goes into the key)
+   */
+  abstract encode(file: JournalFile, ordinal: number): void
+
+  /** Gives back what the encoder keeps of files. It can go on being used, only slower at first. */
+  close(): void {}
+}

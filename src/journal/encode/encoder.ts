@@ -1,0 +1,39 @@
+// The encoders by name. Two specs with one key give the same bytes, so sinks with equal keys share batches.
+
+import type { MemoryBudget } from '../memory.ts'
+import type { Encoder } from './base.ts'
+import { FlatEncoder } from './flat.ts'
+import { JournalctlExport, JournalctlJson } from './journalctlForms.ts'
+import { PrettyJson } from './prettyForm.ts'
+import { RecordExport } from './recordExport.ts'
+import { RecordJson } from './recordJson.ts'
+import { RecordMsgpack } from './recordMsgpack.ts'
+import type { EncoderSpec, RecordSpec } from './spec.ts'
+import { TextLines } from './textLines.ts'
+
+export { Encoder } from './base.ts'
+export { type EncoderSpec, encoderKey, type FieldRules, type RecordSpec, type TextOptions } from './spec.ts'
+
+/** Makes an encoder. What it keeps of files counts towards `memory`. */
+export function createEncoder(spec: EncoderSpec, memory: MemoryBudget): Encoder {
+  switch (spec.format) {
+    case 'json':
+      return new FlatEncoder(new JournalctlJson(spec.all), memory)
+    case 'json-pretty':
+      return new FlatEncoder(new PrettyJson(spec.all), memory)
+    case 'export':
+      return new FlatEncoder(new JournalctlExport(spec.only), memory)
+    case 'record':
+      return createRecordEncoder(spec, memory)
+    default:
+      return new TextLines(spec.format, spec, memory)
+  }
+}
+
+function createRecordEncoder(spec: RecordSpec, memory: MemoryBudget): Encoder {
+  if (spec.encoding === 'journal-export') return new FlatEncoder(new RecordExport(spec), memory)
+  if (spec.shape === 'ecs') throw new Error('not yet')
+  return spec.encoding === 'msgpack'
+    ? new FlatEncoder(new RecordMsgpack(spec), memory)
+    : new FlatEncoder(new RecordJson(spec), memory)
+}

@@ -1,0 +1,44 @@
+// The growing buffer that records are written into. Invariant: `out` and `view` are over the same memory, and everything before
+// `length` is finished. Writers ask for room first and then write without further checks, so a call of `room` may replace `out`.
+
+const START = 1 << 20
+// A buffer that one giant value has blown up is not kept for ever.
+const KEEP = 4 << 20
+
+/** `Buffer` with the two methods that copy one-byte strings without looking up an encoding; @types/node does not list them. */
+export type ByteBuffer = Buffer & {
+  latin1Write(text: string, at: number, length: number): number
+  latin1Slice(start: number, end: number): string
+}
+
+/** Makes a buffer of its own memory, not of Node's shared pool. */
+export function byteBuffer(bytes: number): ByteBuffer {
+  return Buffer.allocUnsafeSlow(bytes) as ByteBuffer
+}
+
+export class Output {
+  /** The records; valid up to `length`. Replaced when it grows: never keep it over an `encode`. */
+  out: ByteBuffer = byteBuffer(START)
+  /** The same memory, for writes of four bytes at a time. */
+  view: DataView = new DataView(this.out.buffer)
+  /** Bytes written. */
+  length = 0
+
+  /** Makes sure that `bytes` more fit. */
+  room(bytes: number): void {
+    const need = this.length + bytes
+    if (need <= this.out.length) return
+    const grown = byteBuffer(Math.max(this.out.length * 2, (need + 0xffff) & -0x10000))
+    this.out.copy(grown, 0, 0, this.length)
+    this.out = grown
+    this.view = new DataView(grown.buffer)
+  }
+
+  /** Forgets the records, keeps the buffer. */
+  reset(): void {
+    this.length = 0
+    if (this.out.length <= KEEP) return
+    this.out = byteBuffer(START)
+    this.view = new DataView(this.out.buffer)
+  }
+}

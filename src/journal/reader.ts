@@ -1,0 +1,549 @@
+// The entries of a source, or of all, as one sequence: chains (one per seqnum id) merged by time, copies that a flush made dropped,
+// nothing ever skipped because something later was read before it.
+// Invariant: an entry is given once; a place is kept per seqnum id, so an id that comes late is read from its own beginning.
+
+import { Chain } from './chain.ts'
+import { OpenFiles } from './chainFile.ts'
+import { bootWordsOf, type CursorParts, type EntryMark, isAtCursor, isSameBoot } from './cursor.ts'
+import type { JournalSet, KnownFile } from './directory.ts'
+import type { JournalFile } from './file.ts'
+import { Gaps } from './gaps.ts'
+import { CompiledMatch, type Match } from './match.ts'
+import { type Floor, type IdPosition, PositionState, type Start } from './position.ts'
+
+export interface ReaderOptions {
+  /** One source; default: all of the set. */
+  readonly source?: string
+  readonly match?: Match
+  readonly reverse?: boolean
+  /** Entries beyond it, and those of ids that it does not have, are not given. */
+  readonly end?: PositionState
+}
+
+/** What belongs together: chains of one source can hold copies of each other's entries. */
+interface Source {
+  readonly chains: Chain[]
+  /** Places in ids that have no file any more. */
+  readonly orphans: Map<string, IdPosition>
+  /** The furthest stamp taken in any id: an entry beyond it is no copy. */
+  boot0: number
+  boot1: number
+  boot2: number
+  boot3: number
+  monotonic: number
+}
+
+/** How many vanished files a chain remembers. */
+const GONE_KEPT = 64
+/** Rounds of looking at headers and directories until nothing new is found. */
+const ROUNDS_MAX = 4
+
+export class JournalReader {
+  readonly #set: JournalSet
+  readonly #options: ReaderOptions
+  readonly #reverse: boolean
+  readonly #match: CompiledMatch | undefined
+  readonly #open: OpenFiles
+  readonly #chains = new Map<string, Chain>()
+  readonly #sources = new Map<string, Source>()
+  readonly #counters = new Map<string, Gaps>()
+  /** Chains with a head, the next one first. */
+  #order: Chain[] = []
+  #given: Chain | undefined
+  #source: Source | undefined
+  #ordinal = 0
+  /** Where ids begin that are met for the first time. */
+  #floor: Floor = { realtime: 0 }
+  #version = -1
+  #generation = -1
+  /** The generation at which holes were last looked through. */
+  #settledAt = -1
+  /** `next` found nothing since the last refresh. */
+  #isDrained = false
+  /** Entries lost before the last seek. */
+  #lost = 0
+  #newest: Chain | undefined
+
+  constructor(set: JournalSet, options: ReaderOptions = {}) {
+    this.#set = set
+    this.#options = options
+    this.#reverse = options.reverse ?? false
+    const match = options.match === undefined ? undefined : new CompiledMatch(options.match)
+    this.#match = match?.isEverything ? undefined : match
+    this.#open = new OpenFiles(set)
+  }
+
+  /** Number of the current entry among those equal to it in boot, times and content, within its seqnum id. */
+  get ordinal(): number {
+    return this.#reverse && this.#given !== undefined ? this.#given.ordinal() : this.#ordinal
+  }
+
+  /** Entries that the journal no longer holds, as far as was read. Holes count when all that is there was read. */
+  get seqnumGap(): number {
+    let lost = this.#lost
+    for (const gaps of this.#counters.values()) lost += gaps.lost
+    return lost
+  }
+
+  // Seeking. Afterwards `next` gives the first entry from there on, or, backwards, the last one up to there.
+
+  seekHead(): void {
+    this.#prepare({ realtime: 0 })
+    for (const chain of this.#chains.values()) chain.seekHead()
+    this.#arrange()
+  }
+
+  seekTail(): void {
+    this.#prepare(this.#reverse ? { realtime: 0 } : this.#newestFloor())
+    for (const chain of this.#chains.values()) chain.seekTail()
+    this.#arrange()
+  }
+
+  /** @param us µs since 1970 */
+  seekRealtime(us: number): void {
+    this.#prepare({ realtime: us })
+    for (const chain of this.#chains.values()) chain.seekRealtime(us)
+    this.#arrange()
+  }
+
+  /**
+   * To the entry of a cursor, or what follows its place when it is gone; `after`: behind the entry itself. Every id takes the first of
+   * the cursor's parts that helps: its own seqnum, boot and monotonic time, realtime (journal-format.md § 5).
+   */
+  seekCursor(cursor: CursorParts, after: boolean): void {
+    const { seqnumId, seqnum, bootId, monotonic, realtime } = cursor
+    const floor = bootId === undefined || monotonic === undefined ? {} : { bootId, monotonic }
+    this.#prepare({ realtime: realtime ?? 0, ...floor })
+    const place = placeOf(cursor)
+    let hasOwn = false
+    for (const chain of this.#chains.values()) {
+      const isOwn = seqnumId === chain.seqnumId && seqnum !== undefined && (this.#reverse || chain.tailSeqnum() >= seqnum)
+      const copy = isOwn || place === undefined ? undefined : chain.findContent(place)
+      hasOwn ||= isOwn
+      if (isOwn) chain.seekSeqnum(seqnum)
+      else if (copy !== undefined && copy > 0) chain.seekSeqnum(copy)
+      else if (bootId !== undefined && monotonic !== undefined && chain.seekMonotonic(bootId, monotonic)) this.#align(chain, place)
+      else if (realtime !== undefined) chain.seekRealtime(realtime)
+      else if (this.#reverse) chain.seekTail()
+      else chain.seekHead()
+    }
+    if (after) this.#skipCursor(cursor, place, hasOwn)
+    this.#arrange()
+  }
+
+  /** To what follows a position: every id from its own place, an id that it does not have from the floor. */
+  seekPosition(position: PositionState): void {
+    this.#prepare(position.floor)
+    for (const chain of this.#chains.values()) {
+      const place = position.ids.get(chain.seqnumId)
+      if (place === undefined) chain.seekFloor(position.floor)
+      else chain.seekPosition(place)
+      chain.gaps.start(chain.last.seqnum)
+    }
+    for (const [id, place] of position.ids) {
+      if (this.#isPresent(id)) continue
+      // Which source it was of nobody knows; one position is of one source.
+      for (const source of this.#sources.values()) source.orphans.set(id, place.clone())
+    }
+    this.#arrange()
+  }
+
+  /** Where a sink begins that has no position, as the files are now. Leaves this reader where it is. */
+  startPosition(start: Start): PositionState {
+    if (start.kind === 'oldest') return PositionState.empty({ realtime: 0 })
+    if (start.kind === 'since') return PositionState.empty({ realtime: start.realtimeUs })
+    const { source } = this.#options
+    const back = new JournalReader(this.#set, { reverse: true, ...(source === undefined ? {} : { source }) })
+    try {
+      back.seekTail()
+      return back.#positionBefore(start.kind === 'last' ? start.entries : 0)
+    } finally {
+      back.close()
+    }
+  }
+
+  // Reading
+
+  /** The file whose loaded entry is the next one, until the next call. undefined: there is nothing more now. */
+  next(): JournalFile | undefined {
+    const order = this.#order
+    let chain = this.#given
+    if (chain !== undefined) {
+      this.#given = undefined
+      this.#advance(chain)
+    }
+    for (chain = order[0]; chain !== undefined; chain = order[0]) {
+      const file = chain.head
+      if (file === undefined) {
+        order.shift()
+        continue
+      }
+      if (chain !== this.#newest) this.#turnTo(chain)
+      const source = this.#source
+      const isBeyond =
+        source !== undefined &&
+        (this.#reverse ? file.monotonic < source.monotonic : file.monotonic > source.monotonic) &&
+        file.boot0 === source.boot0 &&
+        file.boot1 === source.boot1 &&
+        file.boot2 === source.boot2 &&
+        file.boot3 === source.boot3
+      if (!this.#reverse) this.#ordinal = chain.ordinal()
+      if (isBeyond) source.monotonic = file.monotonic
+      else if (source !== undefined && this.#isCopy(chain, source, file)) {
+        chain.take()
+        this.#advance(chain)
+        continue
+      }
+      chain.take()
+      this.#given = chain
+      return file
+    }
+    this.#drained()
+    return undefined
+  }
+
+  /** Where reading stands: everything given so far, and copies dropped on the way. Costs more than PositionState.take. */
+  position(): PositionState {
+    const state = PositionState.empty(this.#floor)
+    for (const source of this.#sources.values()) {
+      for (const [id, place] of source.orphans) state.ids.set(id, place.clone())
+    }
+    for (const chain of this.#chains.values()) {
+      if (chain !== this.#newest) this.#mark(state, chain)
+    }
+    if (this.#newest !== undefined) this.#mark(state, this.#newest)
+    return state
+  }
+
+  // Following
+
+  /**
+   * Takes up growth, new and vanished files. Looks at headers twice: what is given afterwards was there in the first round, so nothing
+   * that comes before it is overlooked. True when `next` may give more. The file given last must not be used after this.
+   */
+  refresh(): boolean {
+    if (this.#given !== undefined) this.#advance(this.#given)
+    this.#given = undefined
+    const limits = this.#look()
+    if (!this.#reverse) this.#adopt(true)
+    this.#limit(limits)
+    for (const chain of this.#chains.values()) chain.refresh()
+    this.#open.refreshLookups()
+    this.#retireChains()
+    this.#isDrained = false
+    this.#arrange()
+    return this.#order.length > 0
+  }
+
+  /** As JournalSet.changed, since the last `refresh` or seek of this reader: no change in between is missed. */
+  changed(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    return this.#set.changed(timeoutMs, signal, this.#generation)
+  }
+
+  /**
+   * Removes ids from a position that no file has any more and that are older than everything on disk. True when there were any.
+   * The position must be one of this reader's source.
+   */
+  prune(position: PositionState): boolean {
+    let oldest = Number.POSITIVE_INFINITY
+    const present = new Set<string>()
+    for (const file of this.#files()) {
+      present.add(file.seqnumId)
+      if (file.header.entries > 0) oldest = Math.min(oldest, file.header.headRealtime)
+    }
+    let pruned = false
+    for (const [id, place] of position.ids) {
+      if (present.has(id) || place.realtime >= oldest || oldest === Number.POSITIVE_INFINITY) continue
+      position.forget(id)
+      pruned = true
+    }
+    return pruned
+  }
+
+  /** Closes all files. The file given last keeps its numbers and loses its content. */
+  close(): void {
+    for (const chain of this.#chains.values()) chain.close()
+    this.#chains.clear()
+    this.#sources.clear()
+    this.#order = []
+    this.#given = undefined
+  }
+
+  // Inside
+
+  #advance(chain: Chain): void {
+    const order = this.#order
+    const file = chain.advance()
+    if (file === undefined) {
+      if (order[0] === chain) order.shift()
+      return
+    }
+    // Still the first, or moved behind those that are smaller.
+    for (let at = 1; at < order.length; at++) {
+      const other = order[at] as Chain
+      if (other.head !== undefined && this.#compare(file, other.head) <= 0) return
+      order[at - 1] = other
+      order[at] = chain
+    }
+  }
+
+  #turnTo(chain: Chain): void {
+    this.#newest?.report()
+    this.#newest = chain
+    this.#source = this.#sources.get(chain.source)
+  }
+
+  /** Order of entries of different ids: journal-format.md § 6, rules 2 to 4. */
+  #compare(a: EntryMark, b: EntryMark): number {
+    const order = compareEntries(a, b)
+    return this.#reverse ? -order : order
+  }
+
+  /** Whether another id had this entry, which is not beyond the furthest stamp. Moves that stamp otherwise. */
+  #isCopy(chain: Chain, source: Source, file: JournalFile): boolean {
+    let furthest = file.monotonic
+    for (const other of source.chains) {
+      const { last } = other
+      if (other === chain || last.seqnum === 0 || !isSameBoot(last, file)) continue
+      if (this.#reverse ? last.monotonic > file.monotonic : last.monotonic < file.monotonic) continue
+      if (this.#wasGivenBy(other, chain, file)) return true
+      furthest = this.#reverse ? Math.min(furthest, last.monotonic) : Math.max(furthest, last.monotonic)
+    }
+    for (const place of source.orphans.values()) {
+      if (!isSameBoot(place, file) || place.monotonic < file.monotonic) continue
+      // Of the files nothing is left: what the id had by then was given.
+      if (place.monotonic > file.monotonic || chain.countInRun(file) <= place.run) return true
+      furthest = Math.max(furthest, place.monotonic)
+    }
+    source.boot0 = file.boot0
+    source.boot1 = file.boot1
+    source.boot2 = file.boot2
+    source.boot3 = file.boot3
+    source.monotonic = furthest
+    return false
+  }
+
+  #wasGivenBy(other: Chain, chain: Chain, file: JournalFile): boolean {
+    const seqnum = other.find(file, this.#reverse ? chain.ordinal() : this.#ordinal)
+    const { last } = other
+    if (seqnum !== undefined) return seqnum > 0 && (this.#reverse ? seqnum >= last.seqnum : seqnum <= last.seqnum)
+    // The files that may have had it are gone, as after a flush. Within one directory nothing is copied, so there it is another entry.
+    if (other.gaps === chain.gaps || this.#reverse) return false
+    return last.monotonic > file.monotonic || chain.countInRun(file) <= last.run
+  }
+
+  /** All was read: holes that are left are losses, unless something came that is not taken up yet. */
+  #drained(): void {
+    this.#newest?.report()
+    this.#newest = undefined
+    this.#isDrained = true
+    const open = Array.from(this.#counters.values()).filter((gaps) => gaps.hasOpen)
+    if (open.length === 0) return
+    for (const chain of this.#chains.values()) if (chain.isIncomplete) return
+    this.#set.readHeaders()
+    this.#set.rescan()
+    const isQuiet = this.#set.generation === this.#generation
+    if (!isQuiet && this.#settledAt === this.#generation) return
+    this.#settledAt = this.#generation
+    for (const gaps of open) gaps.settle(isQuiet)
+  }
+
+  #mark(state: PositionState, chain: Chain): void {
+    if (chain.last.seqnum > 0) state.put(chain.seqnumId, chain.last)
+    else if (chain.isKnown) state.ids.set(chain.seqnumId, chain.last.clone())
+  }
+
+  /** For a reader that runs backwards from the end: the position from which a forward reader gives the last `entries`. */
+  #positionBefore(entries: number): PositionState {
+    let floor: Floor | undefined
+    let newest: Chain | undefined
+    for (let left = entries; left > 0; left--) {
+      const file = this.next()
+      if (file === undefined) break
+      floor = { realtime: file.realtime, bootId: file.bootId(), monotonic: file.monotonic }
+    }
+    if (this.#given !== undefined) this.#advance(this.#given)
+    this.#given = undefined
+    newest = this.#order[0]
+    const head = newest?.head
+    if (floor === undefined && head !== undefined) {
+      floor = { realtime: head.realtime + 1, bootId: head.bootId(), monotonic: head.monotonic + 1 }
+    }
+    const state = PositionState.empty(floor ?? { realtime: 0 })
+    const chains = [...this.#chains.values()].filter((chain) => chain !== newest)
+    if (newest !== undefined) chains.push(newest)
+    for (const chain of chains) {
+      if (chain.head !== undefined) state.place(chain.head, chain.countInRun(chain.head))
+      else if (entries > 0) state.begin(chain.seqnumId)
+    }
+    return state
+  }
+
+  #newestFloor(): Floor {
+    return this.startPosition({ kind: 'now' }).floor
+  }
+
+  /** An entry with the cursor's stamp and a smaller time or content sorts before it, and was passed. */
+  #align(chain: Chain, place: EntryMark | undefined): void {
+    if (place === undefined) return
+    while (chain.head !== undefined && this.#compare(chain.head, place) < 0) {
+      chain.take()
+      chain.advance()
+    }
+  }
+
+  /** Takes the cursor's own entry, or its copy where its id is gone. */
+  #skipCursor(cursor: CursorParts, place: EntryMark | undefined, hasOwn: boolean): void {
+    for (const chain of this.#chains.values()) {
+      const { head } = chain
+      if (head === undefined) continue
+      const isCopy = !hasOwn && place !== undefined && compareEntries(head, place) === 0 && isSameBoot(head, place)
+      if (!isCopy && !isAtCursor(head, cursor)) continue
+      chain.take()
+      chain.advance()
+    }
+  }
+
+  #isPresent(seqnumId: string): boolean {
+    for (const chain of this.#chains.values()) if (chain.seqnumId === seqnumId) return true
+    return false
+  }
+
+  *#files(): Iterable<KnownFile> {
+    const { source } = this.#options
+    for (const file of this.#set.files) if (source === undefined || file.source === source) yield file
+  }
+
+  #prepare(floor: Floor): void {
+    this.#given = undefined
+    this.#newest = undefined
+    this.#source = undefined
+    this.#floor = floor
+    this.#lost = this.seqnumGap
+    const limits = this.#look()
+    this.#sources.clear()
+    this.#counters.clear()
+    for (const chain of this.#chains.values()) chain.close()
+    this.#chains.clear()
+    this.#version = -1
+    this.#adopt(false)
+    this.#limit(limits)
+  }
+
+  /**
+   * First round of headers, then the directories. Returns the largest seqnum that was seen by id, for ids of several growing files;
+   * whoever reads headers after this sees everything up to there.
+   */
+  #look(): Map<string, number> {
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      this.#set.readHeaders()
+      this.#generation = this.#set.generation
+      if (!this.#set.rescan()) break
+    }
+    const limits = new Map<string, number>()
+    const growing = new Map<string, number>()
+    for (const file of this.#files()) {
+      const id = file.seqnumId
+      if (file.live) growing.set(id, (growing.get(id) ?? 0) + 1)
+      limits.set(id, Math.max(limits.get(id) ?? 0, file.header.tailSeqnum))
+    }
+    for (const id of limits.keys()) if ((growing.get(id) ?? 0) < 2) limits.delete(id)
+    return limits
+  }
+
+  /** Files that came go to their chains; a new chain begins at the floor once reading is under way. */
+  #adopt(isUnderWay: boolean): void {
+    if (this.#set.version === this.#version) return
+    this.#version = this.#set.version
+    const fresh = new Set<Chain>()
+    for (const file of this.#files()) {
+      const key = `${file.source} ${file.seqnumId}`
+      let chain = this.#chains.get(key)
+      if (chain === undefined) {
+        const created = this.#newChain(file)
+        if (created === undefined) continue
+        chain = created
+        this.#chains.set(key, chain)
+        fresh.add(chain)
+      }
+      if (!chain.has(file)) chain.add(file)
+    }
+    if (!isUnderWay) return
+    for (const chain of fresh) {
+      const orphan = this.#sources.get(chain.source)?.orphans.get(chain.seqnumId)
+      if (orphan === undefined) chain.seekFloor(this.#floor)
+      else chain.seekPosition(orphan)
+      this.#sources.get(chain.source)?.orphans.delete(chain.seqnumId)
+    }
+  }
+
+  #newChain({ source, seqnumId, counter }: KnownFile): Chain | undefined {
+    const { end } = this.#options
+    const last = end === undefined ? Number.POSITIVE_INFINITY : end.ids.get(seqnumId)?.seqnum
+    if (last === undefined || last === 0) return undefined
+    let gaps = this.#counters.get(counter)
+    if (gaps === undefined) {
+      gaps = new Gaps()
+      this.#counters.set(counter, gaps)
+    }
+    const options = { source, seqnumId, gaps, end: last, open: this.#open, reverse: this.#reverse, match: this.#match }
+    const chain = new Chain(options)
+    let known = this.#sources.get(source)
+    if (known === undefined) {
+      known = { chains: [], orphans: new Map(), boot0: 0, boot1: 0, boot2: 0, boot3: 0, monotonic: 0 }
+      this.#sources.set(source, known)
+    }
+    known.chains.push(chain)
+    return chain
+  }
+
+  #limit(limits: ReadonlyMap<string, number>): void {
+    for (const chain of this.#chains.values()) {
+      const limit = limits.get(chain.seqnumId)
+      // What is visible already was there before this round, whatever a header that lags behind says.
+      chain.limit = limit === undefined ? Number.POSITIVE_INFINITY : Math.max(limit, chain.heldSeqnum)
+    }
+  }
+
+  /** A chain that was read and has no files any more leaves its place behind; its descriptors would keep memory of a tmpfs. */
+  #retireChains(): void {
+    for (const [key, chain] of this.#chains) {
+      chain.prune(GONE_KEPT)
+      if (!chain.isGone || !this.#isDrained || chain.head !== undefined) continue
+      const source = this.#sources.get(chain.source)
+      if (source === undefined) continue
+      if (chain.last.seqnum > 0) source.orphans.set(chain.seqnumId, chain.last)
+      source.chains.splice(source.chains.indexOf(chain), 1)
+      chain.report()
+      chain.close()
+      this.#chains.delete(key)
+      if (this.#newest === chain) this.#newest = undefined
+    }
+  }
+
+  /** Sorts the chains by their heads. */
+  #arrange(): void {
+    const order: Chain[] = []
+    for (const chain of this.#chains.values()) {
+      const { head } = chain
+      if (head === undefined) continue
+      let at = order.length
+      for (let other = order[at - 1]?.head; other !== undefined && this.#compare(head, other) < 0; other = order[at - 1]?.head) at--
+      order.splice(at, 0, chain)
+    }
+    this.#order = order
+  }
+}
+
+function compareEntries(a: EntryMark, b: EntryMark): number {
+  if (a.monotonic !== b.monotonic && isSameBoot(a, b)) return a.monotonic - b.monotonic
+  return a.realtime - b.realtime || a.xorHigh - b.xorHigh || a.xorLow - b.xorLow
+}
+
+/** The cursor as an entry, when it has all that the order of entries asks for. */
+function placeOf({ bootId, monotonic, realtime, xor }: CursorParts): EntryMark | undefined {
+  if (bootId === undefined || monotonic === undefined || realtime === undefined || xor === undefined) return undefined
+  const xorHigh = Number(xor >> 32n)
+  const xorLow = Number(xor & 0xffffffffn)
+  return { seqnumId: '', seqnum: 0, realtime, monotonic, ...bootWordsOf(bootId), xorHigh, xorLow }
+}

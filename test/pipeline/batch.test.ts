@@ -1,0 +1,189 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { CutBatch, chooseCut, countEntries, readExport, splitParts } from '../../src/pipeline/batch.ts'
+import type { Chunk, Part } from '../../src/pipeline/chunk.ts'
+import { entries, FakeClock, type FakeEntry, FakeJournal, makeChunk, textsOf } from './fakes.ts'
+
+function partsOf(all: readonly FakeEntry[], ...cuts: readonly number[]): Part[] {
+  const ends = [...cuts, all.length]
+  return ends.map((end, index) => {
+    const chunk = makeChunk('s', all, ends[index - 1] ?? 0, end)
+    return { chunk, from: 0, to: chunk.count }
+  })
+}
+
+/** Entries of which those of one letter are lines of one write. */
+function stamped(letters: string): FakeEntry[] {
+  return [...letters].map((letter, index) => ({ text: `${letter}${index}`, stamp: letter.charCodeAt(0) }))
+}
+
+const LIMITS = { entries: 4, bytes: 1e6, hardEntries: 1000, hardBytes: 1e6 }
+
+describe('chooseCut', () => {
+  it('takes all that there is when no limit is reached', () => {
+    expect(chooseCut(partsOf(entries(3)), LIMITS, true)).toEqual({ count: 3, full: false })
+    expect(chooseCut([], LIMITS, true)).toBeUndefined()
+  })
+
+  it('cuts at the number of entries and at the number of bytes', () => {
+    expect(chooseCut(partsOf(entries(9), 2), LIMITS, true)).toEqual({ count: 4, full: true })
+    // "entry N\n" has 8 bytes.
+    expect(chooseCut(partsOf(entries(9), 2), { ...LIMITS, bytes: 25 }, true)).toEqual({ count: 3, full: true })
+    expect(chooseCut(partsOf(entries(9), 2), { ...LIMITS, bytes: 1 }, true)).toEqual({ count: 1, full: true })
+  })
+
+  it('never ends between lines of one write', () => {
+    expect(chooseCut(partsOf(stamped('abccc')), LIMITS, true)).toEqual({ count: 2, full: true })
+    expect(chooseCut(partsOf(stamped('abccc'), 3), LIMITS, true)).toEqual({ count: 2, full: true })
+    expect(chooseCut(partsOf(stamped('abccd')), LIMITS, true)).toEqual({ count: 4, full: true })
+  })
+
+  it('takes a run that is longer than the soft limits whole', () => {
+    expect(chooseCut(partsOf(stamped('aaaaaaab')), LIMITS, true)).toEqual({ count: 7, full: true })
+  })
+
+  it('asks for more when the end of a run is not to be seen yet', () => {
+    expect(chooseCut(partsOf(stamped('ab')), LIMITS, false)).toBeUndefined()
+    expect(chooseCut(partsOf(stamped('aaaaaaa')), LIMITS, false)).toBeUndefined()
+    expect(chooseCut(partsOf(stamped('aaaaaaa')), LIMITS, true)).toEqual({ count: 7, full: true })
+  })
+
+  it('cuts a run at a hard limit', () => {
+    expect(chooseCut(partsOf(stamped('aaaaaaa')), { ...LIMITS, hardEntries: 5 }, false)).toEqual({
+      count: 5,
+      full: true,
+    })
+    expect(chooseCut(partsOf(stamped('aaaaaaa')), { ...LIMITS, hardBytes: 16 }, true)).toEqual({ count: 5, full: true })
+  })
+
+  it('keeps to the hard limits, makes progress, and splits a run only at a hard limit', () => {
+    const shape = fc.record({
+      runs: fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 8 }),
+      cut: fc.nat(20),
+      soft: fc.integer({ min: 1, max: 8 }),
+      hard: fc.integer({ min: 8, max: 12 }),
+      endIsSafe: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(shape, ({ runs, cut, soft, hard, endIsSafe }) => {
+        const all = stamped(runs.map((length, index) => String.fromCharCode(97 + index).repeat(length)).join(''))
+        const parts = cut > 0 && cut < all.length ? partsOf(all, cut) : partsOf(all)
+        const choice = chooseCut(parts, { entries: soft, bytes: 1e6, hardEntries: hard, hardBytes: 1e6 }, endIsSafe)
+        if (choice === undefined) {
+          expect(endIsSafe).toBe(false)
+          return
+        }
+        expect(choice.count).toBeGreaterThan(0)
+        expect(choice.count).toBeLessThanOrEqual(hard)
+        const [last, next] = [all[choice.count - 1], all[choice.count]]
+        const splits = next === undefined ? !endIsSafe : last?.stamp === next.stamp
+        if (splits) expect(choice.count).toBe(hard)
+      }),
+    )
+  })
+})
+
+describe('CutBatch', () => {
+  const clock = new FakeClock()
+
+  function cutOf(all: readonly FakeEntry[], from: number, count: number, chunkEntries = 4): CutBatch {
+    const journal = new FakeJournal(clock, { entries: all, chunkEntries })
+    const stream = journal.open({ source: FakeJournal.source, match: [], encoder: undefined, fields: [] }, `1:${from}`)
+    const parts: Part[] = []
+    for (let part = stream.next(); part !== undefined; part = stream.next()) parts.push(part)
+    const { head } = splitParts(parts, count)
+    return CutBatch.of(head, stream.cut(head))
+  }
+
+  it('is a view into one chunk, and a copy over several', () => {
+    const one = cutOf(entries(20), 2, 3)
+    expect(textsOf(one)).toEqual(['entry 2', 'entry 3', 'entry 4'])
+    expect(one.records.buffer.byteLength).toBeGreaterThan(one.records.byteLength)
+    const several = cutOf(entries(20), 2, 9)
+    expect(textsOf(several)).toEqual(entries(9, 2).map(({ text }) => text))
+    expect([one.before, one.after, several.after]).toEqual(['1:2', '1:5', '1:11'])
+  })
+
+  it('moves its position over entries that were left out', () => {
+    const all = entries(8).map((entry, index) => ({ ...entry, isLeftOut: index % 4 === 3 }))
+    const batch = cutOf(all, 0, 3)
+    expect(textsOf(batch)).toEqual(['entry 0', 'entry 1', 'entry 2'])
+    expect(batch.after).toBe('1:4')
+  })
+
+  it('has the same id for the same ground, whatever the attempt', () => {
+    const batch = cutOf(entries(20), 2, 5)
+    expect(batch.again().id).toBe(batch.id)
+    expect(batch.only([1, 3]).id).toBe(batch.id)
+    expect(cutOf(entries(20), 2, 5, 7).id).toBe(batch.id)
+    expect(cutOf(entries(20), 2, 6).id).not.toBe(batch.id)
+  })
+
+  it('narrows to some of its entries for the next attempt', () => {
+    const batch = cutOf(entries(20), 2, 9).only([0, 1, 5, 8])
+    expect(textsOf(batch)).toEqual(['entry 2', 'entry 3', 'entry 7', 'entry 10'])
+    expect(batch.attempt).toBe(2)
+    expect(textsOf(batch.only([1, 2]))).toEqual(['entry 3', 'entry 7'])
+    expect(batch.entries.map(({ key }) => Number(key))).toEqual([2, 3, 7, 10])
+    expect(batch.entries[3]?.cursor).toBe('cursor of 10')
+    expect(batch.entries[2]?.realtime).toBe(7e6)
+    expect(Buffer.from(batch.entries[1]!.record).toString()).toBe('entry 3')
+  })
+
+  it('halves so that neither half claims an entry of the other', () => {
+    const [first, second] = cutOf(entries(20), 2, 9).halves()
+    expect([first.before, first.after, second.before, second.after]).toEqual(['1:2', '1:6', '1:6', '1:11'])
+    expect([...textsOf(first), ...textsOf(second)]).toEqual(entries(9, 2).map(({ text }) => text))
+    const [left, right] = cutOf(entries(20), 0, 9).only([1, 4, 5, 8]).halves()
+    expect([left.after, right.before, right.after]).toEqual(['1:5', '1:5', '1:9'])
+    expect([textsOf(left), textsOf(right)]).toEqual([
+      ['entry 1', 'entry 4'],
+      ['entry 5', 'entry 8'],
+    ])
+  })
+
+  it('halves beside a run of lines of one write rather than inside it', () => {
+    const [first] = cutOf(stamped('abbbbcd'), 0, 7).halves()
+    expect(first.length).toBe(1)
+    expect(cutOf(stamped('aaaa'), 0, 4).halves()[0].length).toBe(2)
+  })
+
+  it('reads fields for sinks that ask for them', () => {
+    const one = Buffer.from('__CURSOR=s\nMESSAGE=hello\nPRIORITY=6\n\n')
+    const length = Buffer.alloc(8)
+    length.writeUInt32LE(3, 0)
+    const two = Buffer.concat([Buffer.from('MESSAGE\n'), length, Buffer.from('a\nb\nMESSAGE=again\n\n')])
+    const chunk: Chunk = {
+      ...makeChunk('s', entries(2), 0, 2),
+      fields: {
+        bytes: new Uint8Array(Buffer.concat([one, two])),
+        ends: Uint32Array.of(one.length, one.length + two.length),
+      },
+    }
+    const batch = CutBatch.of([{ chunk, from: 0, to: 2 }], { before: '1:0', after: '1:2', at: () => '1:1' })
+    const [a, b] = batch.entries
+    expect([a?.get('MESSAGE'), a?.get('PRIORITY'), a?.get('_PID'), a?.get('__CURSOR')]).toEqual([
+      'hello',
+      '6',
+      undefined,
+      undefined,
+    ])
+    expect([...(b?.fields() ?? [])].map(([name, value]) => `${name}=${Buffer.from(value)}`)).toEqual([
+      'MESSAGE=a\nb',
+      'MESSAGE=again',
+    ])
+    expect(b?.get('MESSAGE')).toBe('a\nb')
+    expect([...readExport(new Uint8Array(0))]).toEqual([])
+  })
+})
+
+describe('splitParts', () => {
+  it('keeps the order and every entry', () => {
+    const parts = partsOf(entries(10), 3, 3, 7)
+    for (let count = 0; count <= 10; count++) {
+      const { head, tail } = splitParts(parts, count)
+      expect(countEntries(head)).toBe(count)
+      expect(countEntries(tail)).toBe(10 - count)
+    }
+  })
+})
