@@ -130,13 +130,19 @@ function cliPage(): string {
   return page(
     'Command line',
     help(program),
-    ...program.commands.flatMap((command) => [`## logferry ${command.name()}`, help(command)]),
+    ...program.commands.flatMap((command) => commandParts(command, 'logferry')),
     '## Exit status',
     table(
       ['status', 'meaning'],
       Object.entries(EXIT_WORDS).map(([name, words]) => [String(EXIT[name as keyof typeof EXIT]), words]),
     ),
   )
+}
+
+/** A command, and those below it such as `node log`. */
+function commandParts(command: Command, above: string): readonly string[] {
+  const name = `${above} ${command.name()}`
+  return [`## ${name}`, help(command), ...command.commands.flatMap((below) => commandParts(below, name))]
 }
 
 const EXIT_WORDS: Readonly<Record<keyof typeof EXIT, string>> = {

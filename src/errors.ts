@@ -62,7 +62,7 @@ export const PROBLEMS = {
     (d: { key: string; near: string | undefined; known: readonly string[] }) => `there is no option "${d.key}"`,
     (d) => (d.near === undefined ? `expected ${d.known.join(', ')}` : `did you mean "${d.near}"?`),
   ),
-  LF_CONFIG_MISSING: row(EXIT.config, (d: { expected: string }) => `is missing, expected ${d.expected}`),
+  LF_CONFIG_MISSING: row(EXIT.config, (d: { why: string }) => `is missing, ${d.why}`),
   LF_CONFIG_VALUE: row(
     EXIT.config,
     (d: { found: string; why: string; near: string | undefined }) => `found ${d.found}, ${d.why}`,
@@ -170,7 +170,8 @@ export const PROBLEMS = {
   LF_STATE_SINK_NAME: row(
     EXIT.config,
     (d: { name: string }) => `"${d.name}" cannot be the name of a sink: it names a file in the state folder`,
-    () => 'use letters, digits, "_", "-", "." and begin with a letter or digit; "lock", "backfill" and "retention.id" are taken',
+    () =>
+      'use letters, digits, "_", "-", "." and begin with a letter or digit; "lock", "backfill" and "retention.id" are taken',
   ),
   LF_STATE_POSITION_DAMAGED: row(
     EXIT.data,

@@ -42,7 +42,7 @@ function sum(text: string, units: Readonly<Record<string, number>>): number {
 /** A size in bytes, at least 1: a number, or text such as `5MB` (10⁶) or `2GiB` (2³⁰). */
 export function size() {
   return z
-    .union([z.int(), z.string().regex(SIZE)], { error: SIZE_FORM })
+    .union([z.int(), z.string().regex(SIZE, { error: SIZE_FORM })], { error: SIZE_FORM })
     .transform((value) => (typeof value === 'number' ? value : sum(value.toLowerCase(), BYTES)))
     .refine((bytes) => bytes >= 1, 'a size is at least one byte')
 }

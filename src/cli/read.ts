@@ -60,7 +60,7 @@ async function show(
     let more = true
     while (more) {
       await printer.flush()
-      await set.changed(WAIT_MS, never)
+      await reader.changed(WAIT_MS, never)
       reader.refresh()
       problems.tell()
       more = await pass(reader, request, printer, Number.POSITIVE_INFINITY)

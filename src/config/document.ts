@@ -43,7 +43,7 @@ export interface ListNode {
 export type Node = ScalarNode | MapNode | ListNode
 
 // Aliases of aliases multiply; a file which grows beyond this is an attack or an accident.
-const MAX_NODES = 100_000
+const MAX_NODES = 20_000
 
 /** Reads `text`. What is wrong with it goes to `mistakes`; undefined when nothing behind that would make sense. */
 export function readDocument(text: string, mistakes: MistakeList): MapNode | undefined {
@@ -208,6 +208,7 @@ function explain(error: YAMLError, text: string, document: YamlDocument): { why:
 }
 
 function words(error: YAMLError, part: string, text: string): string {
+  if (text.startsWith('${', error.pos[0] - 1)) return 'a variable within { … } or [ … ] needs quotes: "${NAME}"'
   switch (error.code) {
     case 'DUPLICATE_KEY':
       return `the key ${/^[^:\s]+/.exec(text.slice(error.pos[0]))?.[0] ?? part} stands here for the second time`
@@ -220,10 +221,13 @@ function words(error: YAMLError, part: string, text: string): string {
     case 'BLOCK_AS_IMPLICIT_KEY':
       return 'a mapping within a line; a text that holds ": " needs quotes'
     default:
-      return error.message
-        .replace(/ at line \d+, column \d+.*$/s, '')
-        .replace(/ [\w-]+ token in YAML stream:/, '')
-        .replace(/^[A-Z](?=[a-z ])/, (letter) => letter.toLowerCase())
+      return (
+        error.message
+          .replace(/ at line \d+, column \d+.*$/s, '')
+          // A sign is shown; more than that may be a part of a secret.
+          .replace(/ [\w-]+ token in YAML stream: (".{1,3}"$)?.*/s, (_words, sign = 'text') => ` ${sign}`)
+          .replace(/^[A-Z](?=[a-z ])/, (letter) => letter.toLowerCase())
+      )
   }
 }
 

@@ -58,8 +58,7 @@ function report(issue: Issue, path: Path, subject: Subject, to: Resolution): voi
   } else if (issue.code === 'invalid_union' && bestBranch(issue) !== undefined) {
     for (const inner of bestBranch(issue) ?? []) report(inner, [...path, ...((inner.path ?? []) as Path)], subject, to)
   } else if (place.node === undefined) {
-    const why = expectation(issue, shape).replace(/^expected /, '')
-    mistakes.add('LF_CONFIG_MISSING', { expected: why }, place.at, full)
+    mistakes.add('LF_CONFIG_MISSING', { why: expectation(issue, shape) }, place.at, full)
   } else if (issue.code === 'custom' && place.node.kind === 'map') {
     mistakes.add('LF_CONFIG_CONFLICT', { why: issue.message }, place.keyAt, full)
   } else {

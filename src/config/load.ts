@@ -201,8 +201,8 @@ async function loadByType(node: MapNode, at: Place, path: Path, to: Resolution):
   const typeNode = node.entries.get('type')?.node
   const typePath = [...path, 'type']
   if (typeNode === undefined) {
-    const expected = `one of ${builtInSinks().join(', ')}, the name of a package, or ./FILE`
-    to.mistakes.add('LF_CONFIG_MISSING', { expected }, at, typePath)
+    const why = `expected ${builtInSinks().join(', ')}, the name of a package, or ./FILE`
+    to.mistakes.add('LF_CONFIG_MISSING', { why }, at, typePath)
     return undefined
   }
   // `type: null` is nothing to YAML, and a sink to us.

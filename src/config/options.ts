@@ -50,7 +50,10 @@ export function count(limits: { readonly min: number; readonly max?: number }) {
 
 /** A path; relative ones are meant from the folder of the configuration file (resolve.ts does that). */
 export function path() {
-  return z.string().min(1, { error: 'expected a path' }).meta({ title: 'path', format: 'path' })
+  return z
+    .string({ error: 'expected a path' })
+    .min(1, { error: 'expected a path' })
+    .meta({ title: 'path', format: 'path' })
 }
 
 /** Where to listen. */

@@ -1,7 +1,7 @@
 // Finds a sink by the `type:` of a configuration and imports it: built in, from a package, or from a file. Nothing else
 // in the program imports a sink, so one that is not configured costs nothing, and a third-party sink is like our own.
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
 import { dirname, extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -66,7 +66,11 @@ function findSink(type: string, folder: string): { url: string; origin: LoadedSi
   if (known.includes(type)) {
     return { url: fileUrl(join(BUILT_IN_FOLDER, `${type}${extname(import.meta.filename)}`)), origin: 'built in' }
   }
-  if (/^(?:\.{0,2}\/)/.test(type)) return { url: fileUrl(resolve(folder, type)), origin: 'file' }
+  if (/^\.{0,2}\//.test(type)) {
+    const path = resolve(folder, type)
+    if (!existsSync(path)) throw problem('LF_CONFIG_SINK_UNUSABLE', { type, why: `there is no file ${path}` })
+    return { url: fileUrl(path), origin: 'file' }
+  }
   const file = packageFile(type, fileUrl(join(folder, 'x'))) ?? packageFile(type, import.meta.url)
   if (file !== undefined) return { url: packageEntry(file), origin: 'package' }
   throw problem('LF_CONFIG_SINK_UNKNOWN', { type, near: nearest(type, known), known })

@@ -3,13 +3,15 @@
 // Invariant: `head` is the next entry in the direction of reading, and everything before it in this chain was taken.
 
 import { ChainFile, type OpenFiles } from './chainFile.ts'
+import { compareContent, firstAtMonotonic, firstAtRealtime, isReused, tailSeqnum } from './chainSearch.ts'
+import type { Copies } from './copies.ts'
 import { type EntryMark, isSameBoot } from './cursor.ts'
 import type { KnownFile } from './directory.ts'
 import type { JournalFile } from './file.ts'
 import type { Gaps } from './gaps.ts'
 import type { CompiledMatch } from './match.ts'
 import { type Floor, IdPosition } from './position.ts'
-import { isSameStamp, Run, RunFinder, runBefore } from './runs.ts'
+import { Run, RunFinder, runBefore } from './runs.ts'
 
 export interface ChainOptions {
   readonly source: string
@@ -18,6 +20,7 @@ export interface ChainOptions {
   readonly reverse: boolean
   readonly match: CompiledMatch | undefined
   readonly gaps: Gaps
+  readonly copies: Copies
   /** Entries with larger seqnums are left out for ever. */
   readonly end: number
 }
@@ -26,6 +29,7 @@ export class Chain {
   readonly source: string
   readonly seqnumId: string
   readonly gaps: Gaps
+  readonly copies: Copies
   /** The next entry, loaded in its file; undefined when there is none now. */
   head: JournalFile | undefined
   /** The last entry taken; seqnum 0: none. */
@@ -39,6 +43,8 @@ export class Chain {
   readonly #reverse: boolean
   readonly #match: CompiledMatch | undefined
   readonly #end: number
+  /** Forwards, without filter. */
+  readonly #isPlain: boolean
   readonly #finder: RunFinder
   /** By head seqnum. */
   readonly #files: ChainFile[] = []
@@ -50,6 +56,8 @@ export class Chain {
   #isTaken = false
   /** The lead stays in front below this key (seqnum, negative when reading backwards). */
   #bound = 0
+  /** As long as the seqnum of a plain lead is below this, there is nothing else to look at. */
+  #plainBound = 0
   /** The first seqnum wanted, or the last one when reading backwards. */
   #from = 0
   #limit = Number.POSITIVE_INFINITY
@@ -63,6 +71,10 @@ export class Chain {
     this.source = options.source
     this.seqnumId = options.seqnumId
     this.gaps = options.gaps
+    this.copies = options.copies
+    this.#isPlain = !options.reverse && options.match === undefined
+    this.gaps.join()
+    this.copies.chains.push(this)
     this.#open = options.open
     this.#reverse = options.reverse
     this.#match = options.match
@@ -115,43 +127,48 @@ export class Chain {
 
   /** Takes the head: it counts as given, or as the copy of what was. It stays loaded until `advance` or `refresh`. */
   take(): void {
-    const { head } = this
+    const { head, last } = this
     if (head === undefined) return
-    const { seqnum } = this.last
-    if (this.#reverse) this.last.place(head, 1)
+    if (this.#reverse) last.place(head, 1)
     else {
-      if (seqnum + 1 !== head.seqnum || this.unreported === 0) this.#report(head.seqnum)
-      this.last.take(head)
-      if (head.seqnum > this.#from) this.#from = head.seqnum
+      if (head.seqnum !== last.seqnum + 1 || (this.unreported === 0 && this.gaps.isShared)) this.#account(head.seqnum)
+      last.take(head)
     }
     this.#isTaken = true
     this.#fresh = false
-    this.#reused = false
   }
 
   /** Moves over the taken head. Returns the new one. */
   advance(): JournalFile | undefined {
+    const { head } = this
     const lead = this.#lead
-    const file = lead?.file
-    if (lead === undefined || file === undefined || !this.#isTaken) return this.head
+    if (head === undefined || lead === undefined || !this.#isTaken) return head
     this.#isTaken = false
-    if (this.#step(lead, file)) {
-      if ((this.#reverse ? -file.seqnum : file.seqnum) < this.#bound) return this.#show(file)
+    if (this.#isPlain ? head.next() : this.#step(lead, head)) {
+      const { seqnum } = head
+      if (seqnum < this.#plainBound) return head
+      if (this.#key(lead) < this.#bound) return this.#show(head)
     } else this.#exhaust(lead)
     return this.#select()
   }
 
-  /** The number of the head among the entries equal to it in all but the seqnum. */
+  /** The number of the head, not taken yet when reading forwards, among the entries equal to it in all but the seqnum. */
   ordinal(): number {
     const { head, last } = this
     if (head === undefined) return 0
+    // What stands before is known: it was taken, now or before the position.
+    if (head.monotonic !== last.monotonic && last.seqnum > 0 && !this.#reverse) return 0
+    return this.#ordinalInRun(head, last)
+  }
+
+  #ordinalInRun(head: JournalFile, last: IdPosition): number {
     if (this.#reverse) {
       if (this.#run?.isOf(head) !== true) this.#run = runBefore(this.#files, head, this.#open)
       return this.#run.ordinal(head)
     }
-    const follows = isSameStamp(head, last) && last.seqnum > 0
-    if (!follows && (!this.#fresh || last.seqnum > 0)) return 0
+    if (last.seqnum > 0 && !isSameBoot(head, last)) return 0
     if (this.#fresh) {
+      if (this.#from === 0) return 0
       this.#run = runBefore(this.#files, head, this.#open)
     } else if (this.#run?.isOf(head) !== true) {
       this.#run = new Run(last)
@@ -172,6 +189,7 @@ export class Chain {
   /** Entries above `limit` wait: one before them may not be visible yet. */
   set limit(limit: number) {
     this.#limit = Math.min(limit, this.#end)
+    this.#plainBound = 0
   }
 
   /** The seqnum of an entry that waits behind the limit, or 0. */
@@ -205,13 +223,13 @@ export class Chain {
 
   /** To the first entry at or after this time, backwards to the last one at or before it. */
   seekRealtime(us: number): void {
-    if (!this.#reverse) this.#restart(this.#firstAtRealtime(us) ?? this.tailSeqnum() + 1)
-    else this.#restart((this.#firstAtRealtime(us + 1) ?? Number.POSITIVE_INFINITY) - 1)
+    if (!this.#reverse) this.#restart(firstAtRealtime(this.#files, this.#open, us) ?? this.tailSeqnum() + 1)
+    else this.#restart((firstAtRealtime(this.#files, this.#open, us + 1) ?? Number.POSITIVE_INFINITY) - 1)
   }
 
   /** The same by the clock of a boot; false, and nothing is done, when this chain has no entry of it. */
   seekMonotonic(bootId: string, us: number): boolean {
-    const seqnum = this.#firstAtMonotonic(bootId, this.#reverse ? us + 1 : us)
+    const seqnum = firstAtMonotonic(this.#files, this.#open, bootId, this.#reverse ? us + 1 : us)
     if (seqnum === undefined) return false
     this.#restart(this.#reverse ? seqnum - 1 : seqnum)
     return true
@@ -229,30 +247,20 @@ export class Chain {
     this.#reset()
     this.last = position.clone()
     this.isKnown = true
-    if (position.seqnum === 0 || !this.#isReused(position)) {
+    if (position.seqnum === 0 || !isReused(this.#files, this.#open, position)) {
       this.#restart(position.seqnum, position)
       return
     }
     // The journal lost its end, as a power cut does it, and the numbers were given out again: go by time.
     this.#reused = true
     const { monotonic, realtime } = position
-    const next = this.#firstAtMonotonic(position.bootId, monotonic + 1) ?? this.#firstAtRealtime(realtime + 1)
+    const next = firstAtMonotonic(this.#files, this.#open, position.bootId, monotonic + 1) ?? firstAtRealtime(this.#files, this.#open, realtime + 1)
     this.#restart(next ?? this.tailSeqnum() + 1, position)
   }
 
-  /** The largest seqnum that can be read now. */
+  /** The largest seqnum that can be read now, or 0. */
   tailSeqnum(): number {
-    let tail = 0
-    for (const one of this.#files) {
-      if (one.isArchived) tail = Math.max(tail, one.known.header.tailSeqnum)
-      else {
-        const file = this.#open.forLookup(one)
-        if (file === undefined) continue
-        file.index = file.entryCount
-        if (file.previous()) tail = Math.max(tail, file.seqnum)
-      }
-    }
-    return tail
+    return tailSeqnum(this.#files, this.#open)
   }
 
   /**
@@ -305,6 +313,7 @@ export class Chain {
       if (this.#dropCopies(lead, lead.file)) continue
       this.#bound = waiting === undefined ? Number.POSITIVE_INFINITY : this.#edge(waiting)
       for (const one of this.#active) if (one.ready && one !== lead) this.#bound = Math.min(this.#bound, this.#key(one))
+      this.#plainBound = this.#isPlain && this.head !== undefined ? Math.min(this.#bound, this.#limit) : 0
       return this.#show(lead.file)
     }
   }
@@ -330,7 +339,8 @@ export class Chain {
     }
     one.state = 'active'
     this.#active.push(one)
-    if (!this.#reverse) file.index = this.#from > one.known.header.headSeqnum ? file.findSeqnum(this.#from) - 1 : -1
+    const from = Math.max(this.#from, this.#fresh ? 0 : this.last.seqnum)
+    if (!this.#reverse) file.index = from > one.known.header.headSeqnum ? file.findSeqnum(from) - 1 : -1
     else file.index = this.#from === Number.POSITIVE_INFINITY ? file.entryCount : file.findSeqnum(this.#from + 1)
     do one.ready = this.#step(one, file)
     while (one.ready && !this.#reverse && this.#wasTaken(file))
@@ -378,7 +388,7 @@ export class Chain {
   #restart(from: number, position?: IdPosition): void {
     if (position === undefined) this.#reset()
     this.#from = this.#reverse ? Math.min(from, this.#limit) : from
-    this.#fresh = from > 0
+    this.#fresh = true
     this.#run = undefined
     this.#isTaken = false
     this.#lead = undefined
@@ -416,80 +426,21 @@ export class Chain {
 
   #wasTaken(file: JournalFile): boolean {
     const { last } = this
-    if (this.#reused) {
-      return file.seqnum < this.#from || (file.seqnum <= last.seqnum && isSameBoot(file, last) && file.monotonic <= last.monotonic)
+    if (this.#fresh && file.seqnum < this.#from) return true
+    if (this.#fresh && this.#reused) {
+      return file.seqnum <= last.seqnum && isSameBoot(file, last) && file.monotonic <= last.monotonic
     }
-    return file.seqnum < this.#from || (file.seqnum === last.seqnum && compareContent(file, last) <= 0)
+    return file.seqnum < last.seqnum || (file.seqnum === last.seqnum && compareContent(file, last) <= 0)
   }
 
-  #report(next: number): void {
+  /** A new stretch of numbers begins with `next`. */
+  #account(next: number): void {
     this.report()
     const { seqnum } = this.last
-    if (seqnum > 0 && next > seqnum + 1 && this.#match === undefined && !this.#reused) this.gaps.jump(seqnum, next)
-    this.unreported = next
+    const isReused = this.#fresh && this.#reused
+    if (seqnum > 0 && next > seqnum + 1 && this.#match === undefined && !isReused) this.gaps.jump(seqnum, next)
+    if (this.gaps.isShared) this.unreported = next
   }
-
-  /** Whether the position's seqnum belongs to another entry now, or lies behind all that there is. */
-  #isReused(position: IdPosition): boolean {
-    const { seqnum } = position
-    let isBehindAll = this.#files.length > 0
-    let isOther = false
-    for (const one of this.#files) {
-      if (one.beginsBehind(seqnum)) isBehindAll = false
-      if (one.beginsBehind(seqnum) || one.endsBefore(seqnum)) continue
-      const file = this.#open.forLookup(one)
-      if (file?.load(file.findSeqnum(seqnum)) !== true) continue
-      isBehindAll = false
-      if (file.seqnum !== seqnum) continue
-      if (compareContent(file, position) === 0) return false
-      isOther = true
-    }
-    return isOther || isBehindAll
-  }
-
-  #firstAtRealtime(us: number): number | undefined {
-    let first: number | undefined
-    for (const one of this.#files) {
-      const { headRealtime, tailRealtime, headSeqnum, entries } = one.known.header
-      if (entries === 0 || (first !== undefined && headSeqnum >= first)) continue
-      if (one.isArchived && tailRealtime < us) continue
-      if (one.isArchived && headRealtime >= us) {
-        first = headSeqnum
-        continue
-      }
-      const file = this.#open.forLookup(one)
-      if (file?.load(file.findRealtime(us)) === true) first = Math.min(first ?? Number.POSITIVE_INFINITY, file.seqnum)
-    }
-    return first
-  }
-
-  /** The seqnum of the boot's first entry at or after this time, or the one behind its last; undefined: no entry of this boot. */
-  #firstAtMonotonic(bootId: string, us: number): number | undefined {
-    let first: number | undefined
-    let behind: number | undefined
-    for (const one of this.#files) {
-      const { headSeqnum, entries } = one.known.header
-      if (entries === 0 || (first !== undefined && headSeqnum >= first)) continue
-      const file = this.#open.forLookup(one)
-      const index = file?.findMonotonic(bootId, us)
-      if (file === undefined || index === undefined) continue
-      if (file.load(index) && file.bootId() === bootId) first = Math.min(first ?? Number.POSITIVE_INFINITY, file.seqnum)
-      else if (file.load(index - 1)) behind = Math.max(behind ?? 0, file.seqnum + 1)
-    }
-    return first ?? behind
-  }
-}
-
-/** An order of entries with one seqnum: by times, boot and content; 0 for the same entry. A position may lack the content. */
-function compareContent(a: JournalFile | IdPosition, b: JournalFile | IdPosition): number {
-  const times = a.realtime - b.realtime || a.monotonic - b.monotonic
-  const boots = a.boot0 - b.boot0 || a.boot1 - b.boot1 || a.boot2 - b.boot2 || a.boot3 - b.boot3
-  if (times !== 0 || boots !== 0 || isBare(a) || isBare(b)) return times || boots
-  return a.xorHigh - b.xorHigh || a.xorLow - b.xorLow
-}
-
-function isBare(entry: JournalFile | IdPosition): boolean {
-  return entry instanceof IdPosition && !entry.hasXor
 }
 
 function insert(list: ChainFile[], one: ChainFile, key: (one: ChainFile) => number): void {

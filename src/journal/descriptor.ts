@@ -13,6 +13,8 @@ export class Descriptor {
   /** Of the file, in bytes, when the header changed last. */
   size: number
   header: Header
+  /** Why the header could not be read again, last time that happened. */
+  readError: string | undefined
   #bytes: Buffer = Buffer.alloc(HEADER_SIZE)
   #spare: Buffer = Buffer.alloc(HEADER_SIZE)
 
@@ -45,8 +47,9 @@ export class Descriptor {
       length = readInto(this.fd, this.#spare, this.path)
       if (length === HEADER_SIZE && this.#spare.equals(this.#bytes)) return 'same'
       size = fstatSync(this.fd).size
-    } catch {
-      // The device fails for now; what was read before stays good, and a failing read of entries is counted there.
+    } catch (error) {
+      // The device fails for now; what was read before stays good.
+      this.readError = error instanceof Error ? error.message : String(error)
       return 'same'
     }
     let header: Header

@@ -77,14 +77,14 @@ export class EntryList {
 
   /**
    * Takes up what the header says now. Items beyond the old count were read as zeroes and are read again.
-   * `final`: no writer goes on with the file. May move the large window.
+   * `final`: no writer goes on with the file. `mayScan` is asked when the chain of arrays is broken. May move the large window.
    */
-  update(header: Header, final: boolean): void {
+  update(header: Header, final: boolean, mayScan: () => boolean): void {
     this.#header = header
     this.#final = final
     this.forget()
     this.#extend()
-    if (this.#broken) this.#scan()
+    if (this.#broken && mayScan()) this.#scan()
     else this.count = header.entries
   }
 

@@ -117,7 +117,7 @@ export class JournalFile {
 
   /** Why a read failed, when the device or file system said so. */
   get readError(): string | undefined {
-    return this.#windows.readError
+    return this.#windows.readError ?? this.#descriptor.readError
   }
 
   /** The writer is done with this file, as far as the header tells. Only then is what does not validate at its end damage. */
@@ -133,9 +133,8 @@ export class JournalFile {
     const before = this.header
     switch (this.#descriptor.read()) {
       case 'gone':
-        this.vacuumed = this.#descriptor.isVacuumed()
-        this.#replaced = !this.vacuumed
-        return this.vacuumed ? 'vacuumed' : 'replaced'
+        this.#replaced = !this.#isVacuumed()
+        return this.#replaced ? 'replaced' : 'vacuumed'
       case 'same':
         if (!this.#final) this.#windows.expireLinks()
         return this.#retryPending()
@@ -158,7 +157,7 @@ export class JournalFile {
    */
   load(index: number): boolean {
     if (!this.#prepared) this.#prepare()
-    if (!(index >= 0 && index < this.#list.count) || !this.#readable) return false
+    if (!(index >= 0 && index < this.#list.count && this.#readable)) return false
     const step = index - this.index
     if (step > 0 && step <= NEAR) this.#streak = this.#streak > 0 ? this.#streak + 1 : 1
     else if (step < 0 && step >= -NEAR) this.#streak = this.#streak < 0 ? this.#streak - 1 : -1
@@ -335,10 +334,16 @@ export class JournalFile {
   }
 
   #prepare(): void {
+    if (!this.#readable) return
     this.#prepared = true
     const moves = this.#windows.moves
-    this.#list.update(this.header, this.#final)
+    this.#list.update(this.header, this.#final, () => !this.#isVacuumed())
     this.#restore(moves)
+  }
+
+  #isVacuumed(): boolean {
+    this.vacuumed ||= this.#descriptor.isVacuumed()
+    return this.vacuumed
   }
 
   /** What was incomplete may have been completed without any change of the header. */
@@ -409,8 +414,7 @@ export class JournalFile {
   #recover(index: number): boolean {
     const list = this.#list
     if (!this.#bad.has(index)) {
-      this.vacuumed = this.#descriptor.isVacuumed()
-      if (this.vacuumed) return false
+      if (this.#isVacuumed()) return false
       if (!this.#final) {
         this.#forgetReads()
         const again = list.offset(index)
@@ -435,9 +439,7 @@ export class JournalFile {
   }
 
   #recoverPayload(offset: number, limit: number): boolean {
-    if (this.#lostData.has(offset) || !this.#readable) return false
-    this.vacuumed = this.#descriptor.isVacuumed()
-    if (this.vacuumed) return false
+    if (this.#lostData.has(offset) || !this.#readable || this.#isVacuumed()) return false
     if (!this.#final) {
       this.#forgetReads()
       if (this.#payload.read(offset, limit)) return true
@@ -464,6 +466,7 @@ export class JournalFile {
 
   /** Reads the loaded entry's items again when the large window was moved since. */
   #restore(moves: number): void {
-    if (this.#windows.moves !== moves && this.itemWords !== this.#own && this.offset !== 0) this.#read(this.offset)
+    if (this.#windows.moves === moves || this.itemWords === this.#own || this.offset === 0) return
+    if (!this.#read(this.offset)) this.itemCount = 0
   }
 }

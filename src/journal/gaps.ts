@@ -23,8 +23,8 @@ class Intervals {
   add(from: number, to: number): void {
     const last = this.#to.length - 1
     // Nearly always the next number.
-    if (last >= 0 && from === (this.#to[last] as number) + 1) {
-      this.#to[last] = to
+    if (last >= 0 && from >= (this.#from[last] as number) && from <= (this.#to[last] as number) + 1) {
+      if (to > (this.#to[last] as number)) this.#to[last] = to
       return
     }
     const first = this.#firstEndingAt(from - 1)
@@ -91,10 +91,21 @@ class Intervals {
 export class Gaps {
   /** Numbers that no entry will come for. */
   lost = 0
+  #ids = 0
   readonly #seen = new Intervals()
   /** Since the last `settle`, and before it. */
   #young = new Intervals()
   #old = new Intervals()
+
+  /** Several ids draw from this counter, so that all numbers seen must be known. */
+  get isShared(): boolean {
+    return this.#ids > 1
+  }
+
+  /** One more id draws from this counter. */
+  join(): void {
+    this.#ids++
+  }
 
   get hasOpen(): boolean {
     return this.#young.count > 0 || this.#old.count > 0

@@ -52,11 +52,14 @@ export class IdPosition {
 
   /** Moves over one entry. A late entry, one that a later one was taken before, moves nothing. */
   take(entry: Omit<EntryMark, 'seqnumId'>): void {
-    const sameBoot = isSameBoot(entry, this)
-    if (sameBoot && entry.seqnum < this.seqnum && entry.monotonic <= this.monotonic) return
-    this.run = sameBoot && entry.monotonic === this.monotonic ? this.run + 1 : 1
+    let run = 1
+    if ((entry.monotonic === this.monotonic || entry.seqnum < this.seqnum) && isSameBoot(entry, this)) {
+      if (entry.seqnum < this.seqnum && entry.monotonic <= this.monotonic) return
+      if (entry.monotonic === this.monotonic) run = this.run + 1
+    }
     this.#copy(entry)
     this.hasXor = true
+    this.run = run
   }
 
   /** Stands at this entry, the `run`th of its boot and monotonic time. */

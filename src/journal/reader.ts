@@ -4,12 +4,13 @@
 
 import { Chain } from './chain.ts'
 import { OpenFiles } from './chainFile.ts'
+import { Copies, UNKNOWN } from './copies.ts'
 import { bootWordsOf, type CursorParts, type EntryMark, isAtCursor, isSameBoot } from './cursor.ts'
 import type { JournalSet, KnownFile } from './directory.ts'
 import type { JournalFile } from './file.ts'
 import { Gaps } from './gaps.ts'
 import { CompiledMatch, type Match } from './match.ts'
-import { type Floor, type IdPosition, PositionState, type Start } from './position.ts'
+import { type Floor, PositionState, type Start } from './position.ts'
 
 export interface ReaderOptions {
   /** One source; default: all of the set. */
@@ -18,19 +19,6 @@ export interface ReaderOptions {
   readonly reverse?: boolean
   /** Entries beyond it, and those of ids that it does not have, are not given. */
   readonly end?: PositionState
-}
-
-/** What belongs together: chains of one source can hold copies of each other's entries. */
-interface Source {
-  readonly chains: Chain[]
-  /** Places in ids that have no file any more. */
-  readonly orphans: Map<string, IdPosition>
-  /** The furthest stamp taken in any id: an entry beyond it is no copy. */
-  boot0: number
-  boot1: number
-  boot2: number
-  boot3: number
-  monotonic: number
 }
 
 /** How many vanished files a chain remembers. */
@@ -45,12 +33,11 @@ export class JournalReader {
   readonly #match: CompiledMatch | undefined
   readonly #open: OpenFiles
   readonly #chains = new Map<string, Chain>()
-  readonly #sources = new Map<string, Source>()
+  readonly #sources = new Map<string, Copies>()
   readonly #counters = new Map<string, Gaps>()
   /** Chains with a head, the next one first. */
   #order: Chain[] = []
   #given: Chain | undefined
-  #source: Source | undefined
   #ordinal = 0
   /** Where ids begin that are met for the first time. */
   #floor: Floor = { realtime: 0 }
@@ -166,35 +153,29 @@ export class JournalReader {
 
   /** The file whose loaded entry is the next one, until the next call. undefined: there is nothing more now. */
   next(): JournalFile | undefined {
-    const order = this.#order
-    let chain = this.#given
-    if (chain !== undefined) {
+    const given = this.#given
+    if (given !== undefined) {
       this.#given = undefined
-      this.#advance(chain)
+      this.#advance(given)
     }
-    for (chain = order[0]; chain !== undefined; chain = order[0]) {
+    for (let chain = this.#order[0]; chain !== undefined; chain = this.#order[0]) {
       const file = chain.head
       if (file === undefined) {
-        order.shift()
+        this.#order.shift()
         continue
       }
-      if (chain !== this.#newest) this.#turnTo(chain)
-      const source = this.#source
-      const isBeyond =
-        source !== undefined &&
-        (this.#reverse ? file.monotonic < source.monotonic : file.monotonic > source.monotonic) &&
-        file.boot0 === source.boot0 &&
-        file.boot1 === source.boot1 &&
-        file.boot2 === source.boot2 &&
-        file.boot3 === source.boot3
-      if (!this.#reverse) this.#ordinal = chain.ordinal()
-      if (isBeyond) source.monotonic = file.monotonic
-      else if (source !== undefined && this.#isCopy(chain, source, file)) {
-        chain.take()
+      if (chain !== this.#newest) {
+        this.#newest?.report()
+        this.#newest = chain
+      }
+      const ordinal = this.#reverse ? UNKNOWN : chain.ordinal()
+      const isCopy = !chain.copies.passes(file) && chain.copies.has(chain, file, ordinal)
+      chain.take()
+      if (isCopy) {
         this.#advance(chain)
         continue
       }
-      chain.take()
+      this.#ordinal = ordinal
       this.#given = chain
       return file
     }
@@ -287,49 +268,10 @@ export class JournalReader {
     }
   }
 
-  #turnTo(chain: Chain): void {
-    this.#newest?.report()
-    this.#newest = chain
-    this.#source = this.#sources.get(chain.source)
-  }
-
   /** Order of entries of different ids: journal-format.md § 6, rules 2 to 4. */
   #compare(a: EntryMark, b: EntryMark): number {
     const order = compareEntries(a, b)
     return this.#reverse ? -order : order
-  }
-
-  /** Whether another id had this entry, which is not beyond the furthest stamp. Moves that stamp otherwise. */
-  #isCopy(chain: Chain, source: Source, file: JournalFile): boolean {
-    let furthest = file.monotonic
-    for (const other of source.chains) {
-      const { last } = other
-      if (other === chain || last.seqnum === 0 || !isSameBoot(last, file)) continue
-      if (this.#reverse ? last.monotonic > file.monotonic : last.monotonic < file.monotonic) continue
-      if (this.#wasGivenBy(other, chain, file)) return true
-      furthest = this.#reverse ? Math.min(furthest, last.monotonic) : Math.max(furthest, last.monotonic)
-    }
-    for (const place of source.orphans.values()) {
-      if (!isSameBoot(place, file) || place.monotonic < file.monotonic) continue
-      // Of the files nothing is left: what the id had by then was given.
-      if (place.monotonic > file.monotonic || chain.countInRun(file) <= place.run) return true
-      furthest = Math.max(furthest, place.monotonic)
-    }
-    source.boot0 = file.boot0
-    source.boot1 = file.boot1
-    source.boot2 = file.boot2
-    source.boot3 = file.boot3
-    source.monotonic = furthest
-    return false
-  }
-
-  #wasGivenBy(other: Chain, chain: Chain, file: JournalFile): boolean {
-    const seqnum = other.find(file, this.#reverse ? chain.ordinal() : this.#ordinal)
-    const { last } = other
-    if (seqnum !== undefined) return seqnum > 0 && (this.#reverse ? seqnum >= last.seqnum : seqnum <= last.seqnum)
-    // The files that may have had it are gone, as after a flush. Within one directory nothing is copied, so there it is another entry.
-    if (other.gaps === chain.gaps || this.#reverse) return false
-    return last.monotonic > file.monotonic || chain.countInRun(file) <= last.run
   }
 
   /** All was read: holes that are left are losses, unless something came that is not taken up yet. */
@@ -417,7 +359,6 @@ export class JournalReader {
   #prepare(floor: Floor): void {
     this.#given = undefined
     this.#newest = undefined
-    this.#source = undefined
     this.#floor = floor
     this.#lost = this.seqnumGap
     const limits = this.#look()
@@ -470,10 +411,11 @@ export class JournalReader {
     }
     if (!isUnderWay) return
     for (const chain of fresh) {
-      const orphan = this.#sources.get(chain.source)?.orphans.get(chain.seqnumId)
+      const { orphans } = chain.copies
+      const orphan = orphans.get(chain.seqnumId)
       if (orphan === undefined) chain.seekFloor(this.#floor)
       else chain.seekPosition(orphan)
-      this.#sources.get(chain.source)?.orphans.delete(chain.seqnumId)
+      orphans.delete(chain.seqnumId)
     }
   }
 
@@ -486,15 +428,13 @@ export class JournalReader {
       gaps = new Gaps()
       this.#counters.set(counter, gaps)
     }
-    const options = { source, seqnumId, gaps, end: last, open: this.#open, reverse: this.#reverse, match: this.#match }
-    const chain = new Chain(options)
-    let known = this.#sources.get(source)
-    if (known === undefined) {
-      known = { chains: [], orphans: new Map(), boot0: 0, boot1: 0, boot2: 0, boot3: 0, monotonic: 0 }
-      this.#sources.set(source, known)
+    let copies = this.#sources.get(source)
+    if (copies === undefined) {
+      copies = new Copies(this.#reverse)
+      this.#sources.set(source, copies)
     }
-    known.chains.push(chain)
-    return chain
+    const [open, reverse, match] = [this.#open, this.#reverse, this.#match]
+    return new Chain({ source, seqnumId, gaps, copies, end: last, open, reverse, match })
   }
 
   #limit(limits: ReadonlyMap<string, number>): void {
@@ -510,10 +450,9 @@ export class JournalReader {
     for (const [key, chain] of this.#chains) {
       chain.prune(GONE_KEPT)
       if (!chain.isGone || !this.#isDrained || chain.head !== undefined) continue
-      const source = this.#sources.get(chain.source)
-      if (source === undefined) continue
-      if (chain.last.seqnum > 0) source.orphans.set(chain.seqnumId, chain.last)
-      source.chains.splice(source.chains.indexOf(chain), 1)
+      const { copies } = chain
+      if (chain.last.seqnum > 0) copies.orphans.set(chain.seqnumId, chain.last)
+      copies.chains.splice(copies.chains.indexOf(chain), 1)
       chain.report()
       chain.close()
       this.#chains.delete(key)

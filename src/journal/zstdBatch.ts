@@ -20,6 +20,7 @@ export class ZstdBatch {
 
   readonly #places = new Map<number, number>()
   #starts: number[] = []
+  readonly #used = new Uint8Array(FRAMES_MAX)
   #taken = 0
   #reach = 16
   // Frames before this offset are not batched: one among them is damaged.
@@ -36,8 +37,9 @@ export class ZstdBatch {
       if (!this.#decode(windows, offset, limit, compact)) return false
       place = 0
     }
-    this.#places.delete(offset)
-    this.#taken++
+    // Kept until the next batch: a second encoder asks for the same again.
+    this.#taken += 1 - (this.#used[place] as number)
+    this.#used[place] = 1
     this.start = this.#starts[place] as number
     this.end = this.#starts[place + 1] as number
     return true
@@ -55,7 +57,8 @@ export class ZstdBatch {
       this.#reach =
         this.#taken * 2 >= decoded ? Math.min(FRAMES_MAX, this.#reach * 2) : Math.max(FRAMES_MIN, this.#reach >>> 1)
     }
-    const stop = Math.min(limit, windows.to)
+    // The last object may have been half written when the window was read, what lies before it not.
+    const stop = Math.min(limit, windows.to, windows.tail || limit)
     const head = dataHead(compact)
     const frames: Buffer[] = []
     const offsets: number[] = []
@@ -105,6 +108,7 @@ export class ZstdBatch {
     this.#places.clear()
     for (let k = 0; k < offsets.length; k++) this.#places.set(offsets[k] as number, k)
     this.#starts = starts
+    this.#used.fill(0)
     this.#taken = 0
     this.bytes = all
     windows.extra = total

@@ -11,7 +11,7 @@ import { PROBE_MS } from './hold.ts'
 import type { SinkMeter } from './meter.ts'
 import { readFailure } from './receipt.ts'
 import { backoffMs } from './retry.ts'
-import type { PositionKeeper, SinkSettings, StoredPosition } from './settings.ts'
+import type { SinkSettings, StoredPosition } from './settings.ts'
 
 /** A sink that was made, and the calls into it. */
 export interface Made {
@@ -23,11 +23,12 @@ export interface Made {
 export interface OpeningParts {
   readonly name: string
   readonly settings: SinkSettings
-  readonly positions: PositionKeeper
   readonly clock: Clock
   readonly trouble: RepeatedMessages
   readonly meter: SinkMeter
   readonly random: () => number
+  /** The stored positions by source. Throws a Problem when they cannot be trusted. */
+  load(): Map<string, StoredPosition>
   make(): Made
 }
 
@@ -47,10 +48,10 @@ export class Opening {
 
   /** Resolves with the stored positions when the sink is open; undefined when `stop` was aborted before that. */
   async open(stop: AbortSignal): Promise<Map<string, StoredPosition> | undefined> {
-    const { name, settings, positions, clock, trouble, meter } = this.#parts
+    const { name, settings, clock, trouble, meter } = this.#parts
     for (let failures = 1; !stop.aborted; failures++) {
       try {
-        const stored = positions.load(name)
+        const stored = this.#parts.load()
         this.#made ??= this.#parts.make()
         const { sink, calls } = this.#made
         await calls.run(settings.timeoutMs, (signal) => sink.open(signal))

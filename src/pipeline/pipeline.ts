@@ -1,11 +1,13 @@
 // All sinks of a daemon over one set of journal files: started independently, drained, and exchanged while others run on.
 // Invariant: a sink's name has one shipper at a time, and its successor begins where the drained one stored its position.
 
+import { isProblem } from '../errors.ts'
 import type { Clock } from '../telemetry/clock.ts'
 import type { Streams } from './chunk.ts'
 import { DeadLetters } from './deadLetters.ts'
 import type { SinkHealth } from './health.ts'
 import { PositionStore } from './positionStore.ts'
+import { type Need, Retention } from './retention.ts'
 import type { DeadLetterKeeper, PipelineOptions, PositionKeeper, SinkSpec } from './settings.ts'
 import { Shipper } from './shipper.ts'
 import { Walks } from './walks.ts'
@@ -26,6 +28,8 @@ export interface Reloaded {
 }
 
 const TICK_MS = 1000
+/** Retained files are looked after so often, and at once when files came or went. */
+const RETAIN_TICKS = 5
 const CLOSE_MS = 5000
 /** The part of the memory limit that unsettled batches of all sinks may take; the rest is for windows, caches, shared chunks. */
 const UNSETTLED_SHARE = 0.25
@@ -36,6 +40,9 @@ export class Pipeline {
   readonly #parts: PipelineParts
   readonly #shippers = new Map<string, Shipper>()
   readonly #end = new AbortController()
+  #retention: Retention | undefined
+  #ticks = 0
+  #version = -1
   #sources = ''
   // Reloads and the stop, one after the other.
   #turn: Promise<unknown> = Promise.resolve()
@@ -56,9 +63,14 @@ export class Pipeline {
   /** Starts every sink; returns at once. A sink that cannot be opened is tried again and shows in `health`. */
   start(): void {
     const { memory, metrics, sinks } = this.#options
-    this.#forgetMetrics = metrics.beforeRead(() => metrics.set('logferry_memory_bytes', {}, memory.used))
+    this.#forgetMetrics = metrics.beforeRead(() => {
+      metrics.set('logferry_memory_bytes', {}, memory.used)
+      this.#measureVacuum()
+    })
+    this.#retention = this.#openRetention()
     this.#sources = this.#parts.streams.sources().join('\n')
     for (const spec of sinks) this.#startSink(spec, sinks.length)
+    this.#retain()
     this.#ticking = this.#tick()
   }
 
@@ -154,12 +166,50 @@ export class Pipeline {
     const { set } = this.#options
     // Streams that wait have the directories looked at; when all are blocked nobody does.
     set.rescan()
+    if (this.#ticks++ % RETAIN_TICKS === 0 || set.version !== this.#version) this.#retain()
     const sources = this.#parts.streams.sources().join('\n')
     const haveChanged = sources !== this.#sources
     this.#sources = sources
     for (const shipper of this.#shippers.values()) {
       shipper.tick()
       if (haveChanged) shipper.sourcesChanged()
+    }
+  }
+
+  /** undefined where the state folder does not allow it, which is said and delays nothing. */
+  #openRetention(): Retention | undefined {
+    const { state, directories, retainBytes, log, clock } = this.#options
+    if (directories.length === 0) return undefined
+    try {
+      return new Retention({ state, directories, maxBytes: retainBytes, log, clock })
+    } catch (error) {
+      if (!isProblem(error)) throw error
+      log.warn(`journal files are not kept for sinks that are behind: ${error.message}`, { hint: error.hint })
+      return undefined
+    }
+  }
+
+  #needs(): Need[] {
+    return Array.from(this.#shippers.values(), (shipper) => shipper.need())
+  }
+
+  #retain(): void {
+    const { set, metrics, retainBytes } = this.#options
+    const retention = this.#retention
+    this.#version = set.version
+    if (retention === undefined || retainBytes === 0) return
+    retention.pass(set.files, this.#needs())
+    const { bytes, files } = retention.retained
+    metrics.set('logferry_retained_bytes', {}, bytes)
+    metrics.set('logferry_retained_files', {}, files)
+  }
+
+  #measureVacuum(): void {
+    const { set, metrics } = this.#options
+    if (this.#retention === undefined) return
+    for (const need of this.#needs()) {
+      const seconds = this.#retention.vacuumSeconds(set.files, need) ?? -1
+      metrics.set('logferry_vacuum_seconds', { sink: need.sink }, seconds)
     }
   }
 }

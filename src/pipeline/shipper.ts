@@ -14,11 +14,12 @@ import type { StreamSpec, Streams } from './chunk.ts'
 import { Deliveries } from './delivery.ts'
 import type { Obstacle, SinkHealth } from './health.ts'
 import { PROBE_MS, untilAborted } from './hold.ts'
-import { chooseStart, Lane, type LaneHost } from './lane.ts'
+import { type ChosenStart, chooseStart, Lane, type LaneHost } from './lane.ts'
 import { type SinkMeter, sinkMeter } from './meter.ts'
 import { type Made, Opening } from './opening.ts'
 import { type Place, Places } from './places.ts'
 import { readFailure } from './receipt.ts'
+import type { Need } from './retention.ts'
 import type { DeadLetterKeeper, PositionKeeper, SinkSpec, StoredPosition } from './settings.ts'
 
 /** What a shipper works with. */
@@ -86,11 +87,11 @@ export class Shipper {
     this.#opening = new Opening({
       name: parts.spec.name,
       settings: parts.spec.settings,
-      positions: parts.positions,
       clock: parts.clock,
       trouble: this.#trouble,
       meter: this.#meter,
       random: this.#random,
+      load: () => this.#load(),
       make: () => this.#make(),
     })
   }
@@ -117,11 +118,10 @@ export class Shipper {
     for (const lane of this.#lanes.values()) lane.tick()
   }
 
-  /** The sink's settled positions, by source. */
-  positions(): ReadonlyMap<string, Position> {
-    const positions = new Map<string, Position>()
-    for (const [source, stored] of this.#stored) positions.set(source, stored.position)
-    return positions
+  /** What the journal must keep for this sink: everything while nobody knows where it stands. */
+  need(): Need {
+    const positions = new Map(Array.from(this.#stored, ([source, { position }]) => [source, position]))
+    return { sink: this.spec.name, positions, rewinds: this.#sink?.traits.holdsPosition ?? false }
   }
 
   health(): SinkHealth {
@@ -172,10 +172,24 @@ export class Shipper {
   async #run(): Promise<void> {
     const stored = await this.#opening.open(this.#stop.signal)
     if (stored === undefined) return
-    this.#stored = stored
     this.#isOpen = true
     this.#log.info(`sink "${this.spec.name}" is open`)
     this.sourcesChanged()
+  }
+
+  /** Stored positions; a source without one gets its start now, so that `now` does not become later while the target is down. */
+  #load(): Map<string, StoredPosition> {
+    const { positions, streams } = this.#parts
+    const { name } = this.spec
+    const stored = positions.load(name)
+    for (const source of streams.sources()) {
+      if (stored.has(source)) continue
+      const start = { position: streams.startPosition(source, this.#startOf(source)) }
+      stored.set(source, start)
+      positions.save(name, source, start)
+    }
+    this.#stored = stored
+    return stored
   }
 
   #make(): Made {
@@ -264,19 +278,27 @@ export class Shipper {
     return this.#atStart.has(source) || start.kind === 'since' ? start : { kind: 'oldest' }
   }
 
-  #sayStart(source: string, note: string, stored: StoredPosition | undefined, answer: Position | undefined): void {
+  #sayStart(
+    source: string,
+    note: NonNullable<ChosenStart['note']>,
+    stored: StoredPosition | undefined,
+    answer: Position | undefined,
+  ): void {
     const { streams } = this.#parts
     const fields = {
       source,
       local: stored === undefined ? undefined : streams.cursorOf(stored.position),
       target: answer === undefined ? undefined : streams.cursorOf(answer),
     }
-    const name = `sink "${this.spec.name}"`
-    if (note === 'ahead')
-      this.#log.info(`${name}: the target is ahead of the local position; going on from there`, fields)
-    else if (note === 'vanished')
-      this.#log.warn(`${name}: the target holds no position any more; going on from the local one`, fields)
-    else this.#log.warn(`${name}: the target stands elsewhere than when it last answered; going back to there`, fields)
+    const says: Record<NonNullable<ChosenStart['note']>, string> = {
+      held: 'going on from the position that the target holds',
+      ahead: 'the target is ahead of the local position; going on from there',
+      back: 'the target went back to before its last answer; going back to there',
+      elsewhere: 'the target stands elsewhere than at its last answer; going on from there',
+      vanished: 'the target holds no position any more; going on from the local one',
+    }
+    const isExpected = note === 'held' || note === 'ahead'
+    this.#log[isExpected ? 'info' : 'warn'](`sink "${this.spec.name}": ${says[note]}`, fields)
   }
 
   #streamSpec(source: string, sink: Sink): StreamSpec {

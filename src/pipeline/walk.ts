@@ -290,13 +290,7 @@ export class Walk implements MemoryHolder {
     return place.boot2 === file.boot2 && place.boot3 === file.boot3
   }
 
-  #finish(
-    before: PositionState,
-    after: PositionState,
-    closed: boolean,
-    largest: number,
-    missing: number,
-  ): WalkChunk {
+  #finish(before: PositionState, after: PositionState, closed: boolean, largest: number, missing: number): WalkChunk {
     const count = this.#marks.count
     const chunk = new WalkChunk({
       source: this.#spec.source,
@@ -316,7 +310,7 @@ export class Walk implements MemoryHolder {
       number: this.#number++,
       before,
       after,
-      tail: tailOf(before, after),
+      tail: tailOf(before, after, this.#state.lastCursor()),
     })
     this.#state = after.clone()
     this.#encoder?.reset()
@@ -345,9 +339,8 @@ export class Walk implements MemoryHolder {
   }
 }
 
-// Where each id stands that moved in the chunk, the last one read at the end.
-function tailOf(before: PositionState, after: PositionState): Mark[] {
-  const last = after.lastCursor()
+// Where each id stands that moved in the chunk; that of the last entry read at the end, as it is what people are shown.
+function tailOf(before: PositionState, after: PositionState, last: string | undefined): Mark[] {
   const tail: Mark[] = []
   for (const [id, place] of after.ids) {
     if (place.seqnum === 0 || place.seqnum === before.ids.get(id)?.seqnum) continue

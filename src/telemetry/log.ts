@@ -1,6 +1,7 @@
 // The program's own log lines: always to stderr, JSON by pino where a machine reads them, one readable line where a
 // person does. Data goes to stdout and never through here. Also the limiter for messages that repeat.
 
+import { writeSync } from 'node:fs'
 import { formatDuration } from '../units.ts'
 import type { Clock } from './clock.ts'
 import { formatLine, isExpected } from './logLine.ts'
@@ -95,9 +96,20 @@ function openStderr(pino: typeof import('pino').pino): LogTarget {
   return stderr
 }
 
+/** Not process.stderr, whose errors (the terminal was closed) would end the process. */
+const plainStderr: LogTarget = {
+  write(line) {
+    try {
+      writeSync(2, line)
+    } catch {
+      // EPIPE, EIO: nobody reads any more. EAGAIN: the reader has stopped, and a log line is not worth waiting for.
+    }
+  },
+}
+
 function textLog(options: LogOptions): RootLog {
   const colour = options.colour ?? (process.stderr.isTTY && !process.env['NO_COLOR'])
-  const target = options.target ?? process.stderr
+  const target = options.target ?? plainStderr
   const gate = { least: LOG_LEVELS.indexOf(options.level) }
   const wrap = (bound: object): Log => {
     const say = (level: LogLevel) => (text: string, fields?: object) => {

@@ -222,7 +222,7 @@ plugins: []
       logferry.yaml:5:26  journal.match[0].message: found the name "message", expected the name of a journal field: capital letters, digits and _, such as _SYSTEMD_UNIT
       logferry.yaml:5:48  journal.match[1]._UID: found a mapping, expected a text or a list
       logferry.yaml:6:9  memory: found 5, expected a size such as 64KiB, 5MB or 2GiB, at least 8 MiB
-      logferry.yaml:7:1  state: found nothing, expected a text
+      logferry.yaml:7:1  state: found nothing, expected a path
       logferry.yaml:8:15  node.role: found "agnet", expected master, agent or agent_public; did you mean "agent"?
       logferry.yaml:8:32  node.labels["a b"]: found the name "a b", expected a name of letters, digits, "_", "-" and ".", such as cluster
       logferry.yaml:12:10  sinks.search.url: found "nope", expected a URL such as https://host:port
@@ -241,7 +241,7 @@ plugins: []
       logferry.yaml:22:16  sinks.Two.type: there is no sink "stdot"; did you mean "stdout"?
       logferry.yaml:23:34  sinks.three.url: the environment variable URL is not set; where the server is
       logferry.yaml:23:71  sinks.three.port: found "77", expected a whole number
-      logferry.yaml:24:3  sinks.four.type: is missing, expected one of file, null, stdout, the name of a package, or ./FILE
+      logferry.yaml:24:3  sinks.four.type: is missing, expected file, null, stdout, the name of a package, or ./FILE
       logferry.yaml:25:9  sinks.five: found no mapping, expected a mapping such as { type: stdout }
       logferry.yaml:26:20  metrics.listen: found 99, expected HOST:PORT such as 127.0.0.1:9105, or unix:/path
       logferry.yaml:27:15  log.level: found "verbose", expected debug, info, warn or error

@@ -35,7 +35,6 @@ function exercise(path: string): number {
   const file = JournalFile.open(path, new MemoryBudget(2 << 20))
   try {
     let entries = 0
-    const { findData } = { findData: (payload: Buffer) => file.findData(payload) }
     while (file.next()) {
       entries++
       for (const offset of itemOffsets(file)) {
@@ -59,7 +58,7 @@ function exercise(path: string): number {
       let values = 0
       for (const value of file.fieldValues(name)) {
         if (values++ > 20) break
-        const found = findData(Buffer.concat([Buffer.from(`${name}=`), value]))
+        const found = file.findData(Buffer.concat([Buffer.from(`${name}=`), value]))
         if (found !== 0) {
           const list = file.dataEntries(found)
           for (let i = 0; i < Math.min(50, list.count); i++) list.at(i)
@@ -118,7 +117,7 @@ describe('a file with random damage', () => {
           expect(reads.backwards).toBe(false)
           expect(reads.count).toBeLessThan(50_000)
         }),
-        { numRuns: 60 },
+        { numRuns: 25 },
       )
       expect(most).toBeGreaterThan(offsets.length / 2)
     },

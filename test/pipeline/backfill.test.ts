@@ -62,14 +62,15 @@ function job(sink = new FakeSink({ ordered: true }), state = tempDir()): Job {
 }
 
 const got = ({ sink }: Job) => sink.got.map(cursorOf)
-const files = ({ state }: Job) => (existsSync(join(state, 'backfill')) ? readdirSync(join(state, 'backfill')).sort() : [])
+const files = ({ state }: Job) =>
+  existsSync(join(state, 'backfill')) ? readdirSync(join(state, 'backfill')).sort() : []
 
 /** Lets the sink take so many batches, then aborts. */
 function stopAfter(sink: FakeSink, batches: number): AbortSignal {
   const stop = new AbortController()
   sink.script = async (_batch, _delivery, call) => {
     if (call === batches) stop.abort()
-    return 'delivered'
+    return 'delivered' as const
   }
   return stop.signal
 }
@@ -97,7 +98,9 @@ it.each(['since', 'until', 'both'])('keeps to its range in time: %s', async (kin
   const untilUs = kind === 'since' ? undefined : times[1200]!
   await one.run({ sinceUs, untilUs })
   expect(got(one)).toEqual(
-    ORACLE.filter((cursor) => timeOf(cursor) >= (sinceUs ?? 0) && timeOf(cursor) <= (untilUs ?? Number.POSITIVE_INFINITY)),
+    ORACLE.filter(
+      (cursor) => timeOf(cursor) >= (sinceUs ?? 0) && timeOf(cursor) <= (untilUs ?? Number.POSITIVE_INFINITY),
+    ),
   )
 })
 
@@ -143,7 +146,7 @@ it('begins anew after it has finished, under another name in the target', async 
   one.sink.lastDelivered = async (source) => held.get(`${one.names.at(-1)} ${source}`)
   one.sink.script = (batch) => {
     held.set(`${one.names.at(-1)} ${batch.source}`, batch.after)
-    return 'delivered'
+    return 'delivered' as const
   }
   await one.run()
   await one.run()
@@ -215,8 +218,8 @@ it('says how far it is', async () => {
   const one = job()
   const seen: BackfillProgress[] = []
   one.sink.script = async () => {
-    await systemClock.sleep(150)
-    return 'delivered'
+    await systemClock.sleep(80)
+    return 'delivered' as const
   }
   await one.run({ onProgress: (progress) => seen.push(progress) })
   expect(seen.length).toBeGreaterThanOrEqual(2)
@@ -271,7 +274,9 @@ it.each([
 it('removes what a run left that was killed at its very end', async () => {
   const one = job()
   await one.run({}, stopAfter(one.sink, 3))
-  const name = files(one).find((entry) => entry.endsWith('.json'))!.replace('.json', '')
+  const name = files(one)
+    .find((entry) => entry.endsWith('.json'))!
+    .replace('.json', '')
   mkdirSync(join(one.state, 'backfill', `${name}.abcdef`))
   one.sink.script = () => 'delivered'
   await one.run()

@@ -25,6 +25,7 @@ class Rig {
     this.pipeline = new Pipeline(
       {
         set: { rescan: () => false, problems: [] } as unknown as JournalSet,
+        directories: [],
         state: '/nowhere',
         memory: new MemoryBudget(64 * 2 ** 20),
         labels: {},
@@ -130,7 +131,7 @@ describe('reload', () => {
     const before = new FakeSink()
     before.script = async () => {
       await rig.clock.sleep(200)
-      return 'delivered'
+      return 'delivered' as const
     }
     before.closing = async () => {
       order.push('closed')

@@ -34,6 +34,13 @@ function problemOf(action: () => unknown): string {
   return 'none'
 }
 
+/** A position file as an earlier run left it. */
+function write(state: string, name: string, generation: number, position: string): void {
+  mkdirSync(join(state, 'search'), { recursive: true })
+  const file = { sink: 'search', generation, positions: new Map([[MACHINE, { position }]]) }
+  writeFileSync(join(state, 'search', name), formatPositionFile(file))
+}
+
 const at = (store: PositionStore, sink = 'search') => store.load(sink).get(MACHINE)?.position
 
 it('gives back what was saved, per source, with the answer of the target', async () => {
@@ -101,11 +108,9 @@ it.each([
   ['full of zeroes', (path: string) => writeFileSync(path, Buffer.alloc(statSync(path).size))],
 ])('goes on from the last synced position after a power cut that left the newest file %s', async (_, harm) => {
   const state = tempDir()
-  const store = open(state)
-  store.save('search', MACHINE, { position: 'synced' })
-  await store.sync('search')
-  store.save('search', MACHINE, { position: 'newest' })
-  await until('the position is stored', () => at(open(state)) === 'newest')
+  write(state, 'position.synced.json', 6, 'synced')
+  write(state, 'position.json', 7, 'newest')
+  expect(at(open(state))).toBe('newest')
   harm(join(state, 'search/position.json'))
   const { log, lines } = listening()
   const after = open(state, log)
@@ -116,15 +121,10 @@ it.each([
   expect(at(open(state))).toBe('further')
 })
 
-it('takes the newer of two good files, as a power cut can bring an older one back', async () => {
+it('takes the newer of two good files, as a power cut can bring an older one back', () => {
   const state = tempDir()
-  const store = open(state)
-  store.save('search', MACHINE, { position: 'old' })
-  await until('the position is stored', () => at(open(state)) === 'old')
-  const old = readFileSync(join(state, 'search/position.json'))
-  store.save('search', MACHINE, { position: 'new' })
-  await store.close()
-  writeFileSync(join(state, 'search/position.json'), old)
+  write(state, 'position.json', 6, 'old')
+  write(state, 'position.synced.json', 7, 'new')
   expect(at(open(state))).toBe('new')
 })
 

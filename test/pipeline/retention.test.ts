@@ -13,7 +13,7 @@ import {
   utimesSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
+import { afterEach, expect, it } from 'vitest'
 import { JournalSet, type KnownFile } from '../../src/journal/directory.ts'
 import { MemoryBudget } from '../../src/journal/memory.ts'
 import { PositionState } from '../../src/journal/position.ts'
@@ -44,6 +44,11 @@ interface Place {
   open(options?: Partial<RetentionOptions>): Retention
 }
 
+const sets: JournalSet[] = []
+afterEach(() => {
+  for (const set of sets.splice(0)) set.close()
+})
+
 /** A journal directory with the files of a fixture. */
 function place(fixture = 'rotated', root = tempDir()): Place {
   const { dir } = openFixture(fixture)
@@ -57,6 +62,7 @@ function place(fixture = 'rotated', root = tempDir()): Place {
   const [folder = ''] = retainedFolders(state, [journal])
   const open = { directories: [journal], machineId: 'any', retained: [folder] } as const
   const set = JournalSet.open(open, new MemoryBudget(1 << 20))
+  sets.push(set)
   const lines: string[] = []
   const log: Log = { ...silentLog, warn: (text) => void lines.push(text) }
   const base = { state, directories: [journal], maxBytes: 1e9, clock: systemClock, limits: NO_LIMITS, log }

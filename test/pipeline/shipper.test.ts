@@ -193,7 +193,7 @@ describe('concurrency', () => {
       await rig.clock.sleep(100)
       sent()
       await rig.clock.sleep(1000)
-      return 'delivered'
+      return 'delivered' as const
     }
     let onWire = 0
     const shipper = rig.ship(sink, { concurrency: 2, inFlight: 5 })
@@ -212,7 +212,7 @@ describe('concurrency', () => {
     const sink = new FakeSink({ ordered: true })
     sink.script = async () => {
       await rig.clock.sleep(10)
-      return 'delivered'
+      return 'delivered' as const
     }
     rig.ship(sink, { concurrency: 8, inFlight: 8 })
     await rig.clock.until(() => sink.got.length === 100)
@@ -257,7 +257,7 @@ describe('failures', () => {
     sink.script = () => {
       times.push(rig.clock.now())
       if (times.length <= 9) throw new SinkError('unavailable', 'connection refused')
-      return 'delivered'
+      return 'delivered' as const
     }
     const shipper = rig.ship(sink)
     await rig.clock.until(() => times.length === 5)
@@ -278,7 +278,7 @@ describe('failures', () => {
     const sink = new FakeSink()
     sink.script = (_batch, _delivery, call) => {
       if (call === 1) throw new SinkError('unavailable', 'busy', { retryAfterMs: 70_000 })
-      return 'delivered'
+      return 'delivered' as const
     }
     rig.ship(sink)
     await rig.clock.advance(69_000)
@@ -345,7 +345,7 @@ describe('failures', () => {
     sink.script = (batch) => {
       const sent = textsOf(batch)
       if (sent.includes('entry 13') || sent.length > 6) throw new SinkError('too-large', '413')
-      return 'delivered'
+      return 'delivered' as const
     }
     rig.ship(sink)
     await rig.clock.advance(5000)
@@ -371,7 +371,7 @@ describe('failures', () => {
     let isMended = false
     sink.script = () => {
       if (!isMended) throw new SinkError('refused', 'wrong token')
-      return 'delivered'
+      return 'delivered' as const
     }
     const shipper = rig.ship(sink, { concurrency: 3, inFlight: 3 })
     await rig.clock.advance(1000)
@@ -395,7 +395,7 @@ describe('failures', () => {
       const sink = new FakeSink({ idempotent })
       sink.script = (_batch, _delivery, call) => {
         if (call === 1) throw new SinkError('in-doubt', 'connection reset')
-        return 'delivered'
+        return 'delivered' as const
       }
       rig.ship(sink)
       await rig.clock.advance(3000)
@@ -423,7 +423,7 @@ describe('failures', () => {
     const bug = new TypeError('undefined is not a function')
     sink.script = (_batch, _delivery, call) => {
       if (call === 1) throw bug
-      return 'delivered'
+      return 'delivered' as const
     }
     rig.ship(sink)
     await rig.clock.advance(3000)
@@ -437,7 +437,7 @@ describe('failures', () => {
     const sink = new FakeSink()
     sink.script = (batch) => {
       if (textsOf(batch).includes('entry 3')) throw new SinkError('unavailable', 'no room')
-      return 'delivered'
+      return 'delivered' as const
     }
     rig.ship(sink, { retry: { baseMs: 500, capMs: 5000, giveUpAfterMs: 60_000 } })
     await rig.clock.advance(59_000)
@@ -468,7 +468,7 @@ describe('failures', () => {
     sink.script = async (_batch, _delivery, call) => {
       await rig.clock.sleep(50)
       if (call < 20) throw new SinkError('unavailable', '429', { retryAfterMs: 100 })
-      return 'delivered'
+      return 'delivered' as const
     }
     rig.ship(sink, { concurrency: 8, inFlight: 8 })
     await rig.clock.advance(120)
@@ -545,7 +545,7 @@ describe('a target that holds the position', () => {
     const sink = new FakeSink(holding)
     sink.script = (_batch, _delivery, call) => {
       if (call === 2) throw new SinkError('in-doubt', 'connection reset')
-      return 'delivered'
+      return 'delivered' as const
     }
     rig.ship(sink)
     await rig.clock.advance(3000)
@@ -576,7 +576,7 @@ describe('a target that holds the position', () => {
     const befores: string[] = []
     sink.script = (batch) => {
       befores.push(batch.before)
-      return 'delivered'
+      return 'delivered' as const
     }
     rig.ship(sink)
     await rig.clock.advance(3000)
@@ -596,7 +596,7 @@ describe('a target that holds the position', () => {
   ][] = [
     ['the same answer as noted: on from the local frontier', { position: '1:20', target: '1:10' }, '1:10', 20, ''],
     ['a newer answer: on from there', { position: '1:20', target: '1:10' }, '1:25', 25, 'ahead of the local position'],
-    ['an older answer: back to it', { position: '1:20', target: '1:10' }, '1:5', 5, 'going back'],
+    ['an older answer: back to it', { position: '1:20', target: '1:10' }, '1:5', 5, 'went back'],
     [
       'no answer any more: the local file',
       { position: '1:20', target: '1:10' },
@@ -604,7 +604,7 @@ describe('a target that holds the position', () => {
       20,
       'holds no position any more',
     ],
-    ['no local file: the answer', undefined, '1:25', 25, 'ahead'],
+    ['no local file: the answer', undefined, '1:25', 25, 'position that the target holds'],
     ['neither: the start', undefined, undefined, 0, ''],
     ['a local file from before its first answer', { position: '1:20' }, undefined, 20, ''],
   ]
@@ -628,7 +628,7 @@ describe('stopping', () => {
     const sink = new FakeSink()
     sink.script = async () => {
       await rig.clock.sleep(500)
-      return 'delivered'
+      return 'delivered' as const
     }
     const shipper = rig.ship(sink, { concurrency: 2, inFlight: 2 })
     await rig.clock.advance(700)
@@ -682,7 +682,7 @@ describe('stopping', () => {
     sink.script = (batch) => {
       if (isBusy && textsOf(batch).includes('entry 0'))
         throw new SinkError('unavailable', 'busy', { retryAfterMs: 3000 })
-      return 'delivered'
+      return 'delivered' as const
     }
     const shipper = rig.ship(sink, { concurrency: 4 })
     await rig.clock.advance(1000)
@@ -721,7 +721,7 @@ describe('a bounded run', () => {
     const sink = new FakeSink()
     sink.script = async () => {
       await rig.clock.sleep(20)
-      return 'delivered'
+      return 'delivered' as const
     }
     const shipper = rig.ship(sink, { concurrency: 2 })
     let isEnded = false

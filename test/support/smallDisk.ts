@@ -13,12 +13,18 @@ export interface SmallDisk {
   empty(): void
 }
 
+const mounted: string[] = []
+// After this hook that of tempDir.ts removes the folders: the last one that is registered runs first.
+afterAll(() => {
+  for (const dir of mounted) execFileSync('umount', ['--lazy', dir])
+})
+
 /** Mounts a tmpfs of so many bytes (rounded up to pages of 4 KiB); unmounted at the end of the test file. */
 export function smallDisk(bytes: number): SmallDisk {
   const dir = join(tempDir(), 'disk')
   mkdirSync(dir)
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', dir])
-  afterAll(() => execFileSync('umount', [dir]))
+  mounted.push(dir)
   let files = 0
   return {
     dir,

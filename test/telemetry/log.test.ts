@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { problem } from '../../src/errors.ts'
 import { SinkError } from '../../src/sink.ts'
-import type { Clock } from '../../src/telemetry/clock.ts'
+import { type Clock, systemClock } from '../../src/telemetry/clock.ts'
 import { createLog, type Log, type LogOptions, RepeatedMessages } from '../../src/telemetry/log.ts'
 
 async function logInto(options: Partial<LogOptions>) {
@@ -158,5 +160,28 @@ describe('RepeatedMessages', () => {
     const { lines, messages } = setUp()
     for (let n = 0; n < 1000; n++) messages.failed('a', `request ${n} failed`)
     expect(lines).toHaveLength(5)
+  })
+})
+
+describe('stderr', () => {
+  const SCRIPT = `
+    import { createLog } from '${new URL('../../src/telemetry/log.ts', import.meta.url)}'
+    const log = await createLog({ level: 'info', format: process.argv[1] })
+    const timer = setInterval(() => log.info('line'), 1)
+    process.stdin.on('end', () => { clearInterval(timer); process.stdout.write('still here') }).resume()`
+
+  it.each(['json', 'text'])('may be closed by its reader without ending the process (%s)', async (format) => {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', SCRIPT, format])
+    const [first] = await once(child.stderr, 'data')
+    expect(String(first)).toContain('line')
+    child.stderr.destroy()
+    let said = ''
+    child.stdout.on('data', (chunk) => {
+      said += chunk
+    })
+    await systemClock.sleep(50)
+    child.stdin.end()
+    const [code] = await once(child, 'close')
+    expect([said, code]).toEqual(['still here', 0])
   })
 })

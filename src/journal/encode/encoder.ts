@@ -2,6 +2,7 @@
 
 import type { MemoryBudget } from '../memory.ts'
 import type { Encoder } from './base.ts'
+import { EcsEncoder } from './ecs.ts'
 import { FlatEncoder } from './flat.ts'
 import { JournalctlExport, JournalctlJson } from './journalctlForms.ts'
 import { PrettyJson } from './prettyForm.ts'
@@ -32,7 +33,7 @@ export function createEncoder(spec: EncoderSpec, memory: MemoryBudget): Encoder 
 
 function createRecordEncoder(spec: RecordSpec, memory: MemoryBudget): Encoder {
   if (spec.encoding === 'journal-export') return new FlatEncoder(new RecordExport(spec), memory)
-  if (spec.shape === 'ecs') throw new Error('not yet')
+  if (spec.shape === 'ecs') return new EcsEncoder(spec, memory)
   return spec.encoding === 'msgpack'
     ? new FlatEncoder(new RecordMsgpack(spec), memory)
     : new FlatEncoder(new RecordJson(spec), memory)

@@ -20,6 +20,9 @@ export const GATHER = 1 << 17
 const PASSING = 1 << 18
 const SLOT_MASK = 0xffff
 
+/** Items at least this far before their ENTRY were not written for it: they are shared. */
+export const YOUNG = 1 << 20
+
 /** What `item` says of one that is not in the record. */
 const DROPPED = -1
 /** Not readable, or not complete yet: nothing with it may be kept. */
@@ -209,6 +212,3 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
     this.#form.end(this, start, pairs)
   }
 }
-
-/** Items at least this far before their ENTRY were not written for it: they are shared. */
-const YOUNG = 1 << 20

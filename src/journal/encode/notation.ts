@@ -13,8 +13,11 @@ export interface Notation {
   text(value: string): string
   int(value: number): string
   list(items: readonly string[]): string
+  readonly nothing: string
   /** A whole map. */
   map(pairs: string, count: number): string
+  /** The beginning of a map of `count` pairs, these the first of them; `close` ends it. */
+  mapHead(pairs: string, count: number): string
   /** A map to be gone on with; in MessagePack its count is written later. */
   readonly open: string
   readonly close: string
@@ -40,7 +43,9 @@ function json(binary: RecordSpec['binary']): Notation {
     text: jsonLiteral,
     int: (value) => String(value),
     list: (items) => `[${items.join(',')}]`,
+    nothing: 'null',
     map: (pairs) => `{${pairs.slice(1)}}`,
+    mapHead: (pairs) => `{${pairs.slice(1)}`,
     open: '{',
     close: '}',
     end: '\n',
@@ -64,7 +69,9 @@ function msgpack(binary: RecordSpec['binary']): Notation {
     text: strText,
     int: intText,
     list: (items) => listHead(items.length) + items.join(''),
+    nothing: '\xc0',
     map: (pairs, count) => mapHead(count) + pairs,
+    mapHead: (pairs, count) => mapHead(count) + pairs,
     open: String.fromCharCode(...OPEN_MAP),
     close: '',
     end: '',

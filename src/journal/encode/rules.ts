@@ -44,13 +44,18 @@ export class Value {
     }
   }
 
+  /** As a string, invalid byte sequences as U+FFFD. */
+  text(): string {
+    return utf8(this.bytes, this.start, this.end)
+  }
+
   /** The exact bytes. */
   base64(): string {
     return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + this.start, this.end - this.start).toString('base64')
   }
 
   #mask(masks: readonly Mask[]): void {
-    const before = utf8(this.bytes, this.start, this.end)
+    const before = this.text()
     let after = before
     for (const { pattern, replace } of masks) {
       pattern.lastIndex = 0

@@ -1,0 +1,146 @@
+// Which field of the journal goes where in a document in shape `ecs`: the table, the field rules, and for what neither knows journald.custom.
+// Invariant: no path is both a value and an object, and none that the document writes itself is taken by a field.
+
+import { ECS_FIELDS, customName, type Role } from './ecsFields.ts'
+import type { EcsDocument } from './ecsDocument.ts'
+import type { Notation } from './notation.ts'
+import { NameLimit, type NameRules, Rules, Slots } from './rules.ts'
+import type { RecordSpec } from './spec.ts'
+
+/** A place in the document. */
+export interface Target {
+  readonly path: string
+  readonly node: number
+  readonly lead: string
+}
+
+export interface EcsField {
+  readonly id: number
+  readonly name: string
+  readonly slot: number
+  /** Not in the document, and without a role. */
+  readonly drop: boolean
+  readonly targets: readonly Target[]
+  readonly int: boolean
+  readonly role: Role | undefined
+  /** Its only place is the top level, or journald.custom: it can follow a run without touching it. */
+  readonly quick: 'root' | 'custom' | undefined
+  /** The name in journald.custom. */
+  readonly custom: string | undefined
+  readonly rules: NameRules
+  /** The path that a person chose for it: where it is there, nothing else is written to that place. */
+  readonly renamed: string | undefined
+  /** It goes into the list of what found no place, as NAME=value. */
+  readonly other: boolean
+  readonly isSourceTime: boolean
+}
+
+/** The constant members of a document by path; labels are an object of their own. */
+export function ecsConstants(spec: RecordSpec): Map<string, string> {
+  const members = new Map<string, string>()
+  for (const [name, value] of Object.entries(spec.dataStream ?? {})) members.set(`data_stream.${name}`, value)
+  for (const [name, value] of Object.entries(spec.labels)) members.set(`labels.${name.replaceAll('.', '_')}`, value)
+  for (const [path, value] of Object.entries(spec.fields.add ?? {})) members.set(path, value)
+  return new Map([...members].sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** The document's own members, which nothing else may write. */
+const OWN: readonly string[] = ['@timestamp', 'event', 'journald.cursor', 'journald.seqnum', 'journald.host', 'journald.custom', 'logferry']
+const OWN_VALUES = ['log.level', 'log.syslog.priority', 'log.syslog.severity.code', 'log.syslog.severity.name', 'service.name', 'tags'].concat(
+  ['process.pid', 'process.command_line', 'process.args', 'process.args_count', 'process.thread.capabilities.effective'],
+  ['user.id', 'user.group.id', 'user.effective.id', 'user.effective.group.id'],
+)
+
+export class EcsNames {
+  readonly rules: Rules
+  /** Of journald.custom. */
+  readonly customNode: number
+  readonly #notation: Notation
+  readonly #document: EcsDocument
+  readonly #fixed: ReadonlySet<string>
+  readonly #values: ReadonlySet<string>
+  readonly #slots = new Slots()
+  readonly #custom: 'keep' | 'drop'
+  readonly #limit: NameLimit
+  readonly #bySource: boolean
+
+  /** @param fixed paths of constants: they win over fields */
+  constructor(spec: RecordSpec, notation: Notation, document: EcsDocument, fixed: ReadonlySet<string>) {
+    this.rules = new Rules(spec.fields)
+    this.#notation = notation
+    this.#document = document
+    this.#fixed = fixed
+    this.#custom = spec.custom ?? 'keep'
+    this.#limit = new NameLimit(spec.customLimit ?? 500)
+    this.#bySource = spec.timestamp === 'source'
+    this.#values = new Set([...[...ECS_FIELDS.values()].flatMap((row) => row.paths), ...OWN_VALUES, ...fixed])
+    // All objects first, so that a new name cannot take the place of one.
+    for (const path of this.#values) document.node(path.split('.').slice(0, -1))
+    this.customNode = document.node(['journald', 'custom'])
+  }
+
+  /** The place at a path, undefined when a constant has it. */
+  target(path: string): Target | undefined {
+    if (this.#fixed.has(path)) return undefined
+    const parts = path.split('.')
+    return { path, node: this.#document.node(parts.slice(0, -1)), lead: this.#notation.lead(parts.at(-1) ?? '') }
+  }
+
+  /** The place of a name in journald.custom. */
+  customTarget(name: string): Target {
+    return { path: `journald.custom.${name}`, node: this.customNode, lead: this.#notation.lead(name) }
+  }
+
+  field(name: string, id: number): EcsField {
+    const rules = this.rules.of(name)
+    const renamed = rules.renamed && this.#isFree(rules.name) ? rules.name : undefined
+    const row = renamed === undefined ? ECS_FIELDS.get(name) : undefined
+    const isSourceTime = this.#bySource && name === '_SOURCE_REALTIME_TIMESTAMP'
+    const known = { id, name, rules, isSourceTime, int: row?.int === true, role: rules.drop ? undefined : row?.role }
+    if (row === undefined && renamed === undefined) return { ...known, ...this.#customPlace(name, rules) }
+    const targets = (renamed === undefined ? (row?.paths ?? []) : [renamed])
+      .map((path) => this.target(path))
+      .filter((target) => target !== undefined)
+    const isRoot = targets.length === 1 && targets[0].node === 0 && known.role === undefined && !known.int && renamed !== 'tags'
+    const only = renamed ?? (row?.paths.length === 1 ? row.paths[0] : undefined)
+    return {
+      ...known,
+      slot: this.#slots.of(only ?? `field ${name}`),
+      drop: rules.drop || (targets.length === 0 && known.role === undefined),
+      targets,
+      quick: isRoot ? 'root' : undefined,
+      custom: undefined,
+      renamed,
+      other: false,
+    }
+  }
+
+  #customPlace(name: string, rules: NameRules): Pick<EcsField, 'slot' | 'drop' | 'targets' | 'quick' | 'custom' | 'renamed' | 'other'> {
+    const custom = customName(rules.name)
+    const path = `journald.custom.${custom}`
+    const drop = rules.drop || this.#custom === 'drop' || this.#fixed.has(path)
+    const other = !drop && !this.#limit.admits(custom)
+    return {
+      slot: this.#slots.of(other ? `other ${name}` : path),
+      drop,
+      targets: [this.customTarget(custom)],
+      quick: other ? undefined : 'custom',
+      custom,
+      renamed: undefined,
+      other,
+    }
+  }
+
+  /** A path that a person chose, fit for a value: not part of what the document writes, no object, and not below a value. */
+  #isFree(path: string): boolean {
+    const parts = path.split('.')
+    if (parts.includes('')) return false
+    if (this.#document.has(path)) return false
+    for (let k = 1; k <= parts.length; k++) {
+      const above = parts.slice(0, k).join('.')
+      if (OWN.includes(above) && above !== 'journald.custom') return false
+      if (k < parts.length && this.#values.has(above)) return false
+    }
+    return true
+  }
+}
