@@ -1,5 +1,6 @@
 // Writes entries to standard output: as JSON for programs, or as journalctl prints them for people.
 
+import type { Writable } from 'node:stream'
 import * as z from 'zod'
 import {
   type Batch,
@@ -23,11 +24,19 @@ const config = z.strictObject({
 
 type StdoutConfig = z.output<typeof config>
 
+/** Where the entries go; a test gives a pipe of its own. */
+export interface Target {
+  /** Its descriptor: 1 is standard output. */
+  readonly fd: number
+  /** Asked for when the sink is opened. */
+  readonly stream: () => Writable
+}
+
 export default defineSink<StdoutConfig>({
   name: 'stdout',
   summary: 'Writes entries to standard output, as JSON lines or as text.',
   config,
-  create: (config) => new StdoutSink(config, 1),
+  create: (config) => new StdoutSink(config, { fd: 1, stream: () => process.stdout }),
 })
 
 export class StdoutSink implements Sink {
@@ -40,32 +49,32 @@ export class StdoutSink implements Sink {
     fields: [],
     limits: {},
   }
-  readonly #fd: number
+  readonly #target: Target
   readonly #format: Format | undefined
   readonly #turns = new Turns()
   #output: Output | undefined
 
-  /** @param fd where to write; 1 is standard output */
-  constructor({ format }: StdoutConfig, fd: number) {
-    this.#fd = fd
+  constructor({ format }: StdoutConfig, target: Target) {
+    this.#target = target
     this.#format = format === 'short' ? formatShort() : format === 'cat' ? formatCat() : undefined
   }
 
   async open(): Promise<void> {
-    if (leadsIntoJournal(this.#fd, process.env['JOURNAL_STREAM'])) {
+    if (leadsIntoJournal(this.#target.fd, process.env['JOURNAL_STREAM'])) {
       throw new SinkError(
         'refused',
         'standard output leads into the journal, so every entry would come back as a new one; ' +
           'in a systemd unit set StandardOutput= to a file, or use the sink file',
       )
     }
-    await this.#ready()
+    this.#output ??= new Output(this.#target.stream())
+    this.#output.requireReader()
   }
 
   write(batch: Batch, { signal }: Delivery): Promise<Receipt> {
     return this.#turns.take<Receipt>(async () => {
-      const output = await this.#ready()
-      await output.write(this.#format === undefined ? batch.records : asText(batch, this.#format))
+      this.#output ??= new Output(this.#target.stream())
+      await this.#output.write(this.#format === undefined ? batch.records : asText(batch, this.#format))
       return 'delivered'
     }, signal)
   }
@@ -73,12 +82,6 @@ export class StdoutSink implements Sink {
   async close(): Promise<void> {
     this.#output?.close()
     this.#output = undefined
-  }
-
-  async #ready(): Promise<Output> {
-    if (this.#output?.isBroken === true) await this.close()
-    this.#output ??= Output.open(this.#fd)
-    return this.#output
   }
 }
 

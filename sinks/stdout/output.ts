@@ -1,54 +1,50 @@
-// Standard output as something that can be waited for. On Linux, Node writes to a pipe synchronously: a reader that stands still
-// would stop the whole program. A pipe is therefore opened a second time, without blocking, which changes nothing for others that
-// share it; a write of the thread pool would be no way out, as the program could not exit before it ended.
+// A stream as something that can be waited for. A reader that stands still fills the pipe: then a write ends when it reads on,
+// and everything else in the program goes on (Node writes to pipes and sockets without blocking; to terminals and files it blocks).
 
-import { constants, fstatSync, openSync } from 'node:fs'
-import { Socket } from 'node:net'
+import { fstatSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { SinkError } from '../../src/sink.ts'
 
-const GONE = new Set(['EPIPE', 'ENXIO', 'ERR_STREAM_DESTROYED', 'ECONNRESET'])
+const GONE = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED'])
 
 export class Output {
   readonly #stream: Writable
-  readonly #isOwn: boolean
   #failure: Error | undefined
+  #writing = 0
   readonly #onError = (error: Error) => {
     this.#failure = error
   }
 
-  private constructor(stream: Writable, isOwn: boolean) {
+  constructor(stream: Writable) {
     this.#stream = stream
-    this.#isOwn = isOwn
     stream.on('error', this.#onError)
   }
 
-  /** @param fd 1 is standard output */
-  static open(fd: number): Output {
-    try {
-      if (!fstatSync(fd).isFIFO()) return new Output(process.stdout, false)
-      const own = openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK)
-      return new Output(new Socket({ fd: own, readable: false, writable: true }), true)
-    } catch (error) {
-      throw asSinkError(error)
-    }
-  }
-
-  get isBroken(): boolean {
-    return this.#failure !== undefined || this.#stream.destroyed
+  /** Throws the SinkError `refused` when nobody reads any more: such a stream never comes back. */
+  requireReader(): void {
+    if (this.#failure !== undefined) throw asSinkError(this.#failure)
+    if (this.#stream.destroyed)
+      throw asSinkError(Object.assign(new Error('destroyed'), { code: 'ERR_STREAM_DESTROYED' }))
   }
 
   /** Resolves when the system has taken all bytes. */
-  write(bytes: Uint8Array): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(asSinkError(this.#failure))
-    return new Promise((resolve, reject) => {
-      this.#stream.write(bytes, (error) => (error ? reject(asSinkError(error)) : resolve()))
+  async write(bytes: Uint8Array): Promise<void> {
+    this.requireReader()
+    this.#writing++
+    await new Promise<void>((resolve, reject) => {
+      this.#stream.write(bytes, (error) => {
+        this.#writing--
+        if (error) reject(asSinkError(error))
+        else resolve()
+      })
     })
   }
 
   close(): void {
-    if (this.#isOwn) this.#stream.destroy()
-    else this.#stream.off('error', this.#onError)
+    this.#stream.off('error', this.#onError)
+    if (this.#writing === 0) return
+    // What the reader does not take cannot be called back: when it goes away, nobody is left to be told.
+    this.#stream.on('error', () => undefined)
   }
 }
 
@@ -62,9 +58,9 @@ export function leadsIntoJournal(fd: number, journalStream: string | undefined):
   return journalStream === `${dev}:${ino}`
 }
 
-function asSinkError(error: unknown): SinkError {
-  const code = (error as { code?: string }).code ?? ''
+function asSinkError(error: Error): SinkError {
+  const { code = '' } = error as { code?: string }
   if (GONE.has(code)) return new SinkError('refused', 'nobody reads standard output any more', { cause: error })
   if (code === 'ENOSPC') return new SinkError('unavailable', 'standard output goes to a full disk', { cause: error })
-  return new SinkError('unavailable', `cannot write to standard output: ${String(error)}`, { cause: error })
+  return new SinkError('unavailable', `cannot write to standard output: ${error.message}`, { cause: error })
 }

@@ -51,6 +51,12 @@ export interface StreamSpec {
   readonly fields: readonly string[] | undefined
 }
 
+/** So many entries and bytes are of use; more may come. */
+export interface Want {
+  readonly entries: number
+  readonly bytes: number
+}
+
 /** Positions around the entries that were cut off a stream. */
 export interface Cut {
   readonly before: Position
@@ -66,8 +72,9 @@ export interface Stream {
   /**
    * The entries that follow, as many as are at hand; also a part without entries, when some were read and left out.
    * undefined at the journal's present end; `look` asks the files again even when no change was announced.
+   * `want` is what is missing to a full batch: a chunk is made about so large, so that most batches are one chunk.
    */
-  next(look?: boolean): Part | undefined
+  next(look?: boolean, want?: Want): Part | undefined
   /** Resolves when the files have changed since `next` gave nothing, after `ms`, or when aborted; never rejects. */
   wait(ms: number, signal: AbortSignal): Promise<void>
   /** Moves `position` over these parts, which must follow it. */

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { Position } from '../sink.ts'
 import type { Clock } from '../telemetry/clock.ts'
 import { CutBatch, type CutChoice, type CutLimits, chooseCut, countEntries, splitParts } from './batch.ts'
-import type { Part, Stream, Streams } from './chunk.ts'
+import type { Part, Stream, Streams, Want } from './chunk.ts'
 import type { Settlement } from './delivery.ts'
 import { Frontier } from './frontier.ts'
 import type { Place } from './places.ts'
@@ -121,7 +121,7 @@ export class Lane {
     while (!stop.aborted) {
       const choice = this.#choose()
       if (choice?.full || (choice !== undefined && !this.#isAtEnd && this.#isDue())) return true
-      const part = this.#stream.next(look)
+      const part = this.#stream.next(look, this.#want())
       look = false
       if (part !== undefined) {
         this.#add(part)
@@ -161,10 +161,18 @@ export class Lane {
   #topUp(): CutChoice {
     for (let choice = this.#choose(); ; choice = this.#choose()) {
       if (choice?.full) return choice
-      const part = this.#stream.next()
+      const part = this.#stream.next(false, this.#want())
       if (part === undefined) return choice
       this.#add(part)
     }
+  }
+
+  /** What is missing to a full batch. */
+  #want(): Want {
+    const { entries, bytes } = this.#host.limits()
+    let heldBytes = 0
+    for (const { chunk, from, to } of this.#parts) heldBytes += recordBytes(chunk, from, to)
+    return { entries: Math.max(1, entries - countEntries(this.#parts)), bytes: Math.max(1, bytes - heldBytes) }
   }
 
   #choose(): CutChoice {

@@ -13,12 +13,14 @@ import type { PositionState } from '../journal/position.ts'
 import { JournalReader } from '../journal/reader.ts'
 import type { Cursor } from '../sink.ts'
 import { KEY_BYTES } from './batch.ts'
-import type { Chunk, StreamSpec } from './chunk.ts'
+import type { Chunk, StreamSpec, Want } from './chunk.ts'
 import { type Mark, Marks, markOf } from './marks.ts'
 
-/** A chunk is finished at so many bytes of records, or entries read: about 2 ms of work, so that nobody waits long. */
-const CHUNK_BYTES = 256 * 1024
+/** A chunk is finished at so many bytes of records, or entries read: less than 10 ms of work, so that nobody waits long. */
+const CHUNK_BYTES = 1024 * 1024
 const CHUNK_READ = 4096
+/** It ends a little before the bytes that are wanted, as one entry more would leave a rest behind every batch. */
+const MARGIN = 1 / 32
 /** Lines of one write stay in one chunk up to this. */
 const RUN_BYTES = 4 * 1024 * 1024
 const RUN_READ = 32_768
@@ -168,10 +170,12 @@ export class Walk implements MemoryHolder {
   /**
    * Reads and encodes the next chunk; undefined at the journal's present end.
    * @param look asks the files even when no change was seen
+   * @param want how much is of use
    * @param keepBytes bytes of chunks to keep for others
    */
-  produce(look: boolean, keepBytes: number): WalkChunk | undefined {
+  produce(look: boolean, want: Want, keepBytes: number): WalkChunk | undefined {
     const before = this.#state.clone()
+    const fullBytes = Math.min(CHUNK_BYTES, want.bytes * (1 - MARGIN))
     const files = new Set<JournalFile>()
     let after: PositionState | undefined
     let read = 0
@@ -179,7 +183,7 @@ export class Walk implements MemoryHolder {
     let mayLook = look
     for (;;) {
       const size = this.#encoder?.length ?? 0
-      const isFull = size >= CHUNK_BYTES || read >= CHUNK_READ
+      const isFull = size >= fullBytes || this.#marks.count >= want.entries || read >= CHUNK_READ
       // The reader's own position counts copies that it dropped, too; it has to be asked before it gives another entry.
       if (isFull) after = this.#reader.position()
       const file = this.#next()

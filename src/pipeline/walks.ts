@@ -10,7 +10,7 @@ import { PositionState, type Start } from '../journal/position.ts'
 import { JournalReader } from '../journal/reader.ts'
 import type { Advanced, Cursor, Position } from '../sink.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Cut, Lag, Part, Stream, StreamSpec, Streams } from './chunk.ts'
+import type { Cut, Lag, Part, Stream, StreamSpec, Streams, Want } from './chunk.ts'
 import { advancePosition, comparePositions, isSamePlace, lagOf, slotOf } from './ground.ts'
 import { Walk, type WalkChunk, type WalkCounts } from './walk.ts'
 
@@ -18,6 +18,8 @@ import { Walk, type WalkChunk, type WalkCounts } from './walk.ts'
 const RING_BYTES = 4 * 1024 * 1024
 /** When looking at the files failed, it is tried again after this. */
 const FAILED_MS = 1000
+
+const ANY: Want = { entries: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY }
 
 /** What a pool of walks works with. */
 export interface WalksParts {
@@ -166,12 +168,12 @@ class WalkStream implements Stream {
     return this.#text
   }
 
-  next(look = false): Part | undefined {
+  next(look = false, want: Want = ANY): Part | undefined {
     for (;;) {
       const at = this.#at ?? this.#attach()
       if (at.number >= at.walk.nextNumber) {
         if (this.#join()) continue
-        const chunk = at.walk.produce(look, this.#walks.keepBytes(this.#group))
+        const chunk = at.walk.produce(look, want, this.#walks.keepBytes(this.#group))
         return chunk === undefined ? undefined : this.#give(chunk, at)
       }
       const chunk = at.walk.chunk(at.number)

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { constants, fstatSync, openSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -11,8 +11,9 @@ import { tempDir } from '../support/tempDir.ts'
 
 /** A pipe, and everything that was read from it. */
 class Pipe {
-  /** The end that a program has as its standard output. */
+  /** The end that a program has as its standard output, as Node would open it. */
   readonly fd: number
+  readonly writer: Socket
   readonly #reader: Socket
   #text = ''
 
@@ -21,6 +22,7 @@ class Pipe {
     execFileSync('mkfifo', [path])
     const reading = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     this.fd = openSync(path, constants.O_WRONLY)
+    this.writer = new Socket({ fd: this.fd, readable: false, writable: true })
     this.#reader = new Socket({ fd: reading, readable: true, writable: false })
     this.#reader.setEncoding('utf8').on('data', (text) => {
       this.#text += text
@@ -41,13 +43,21 @@ class Pipe {
 
   /** The reader goes away. */
   leave(): Promise<void> {
-    return new Promise((resolve) => this.#reader.once('close', () => resolve()).destroy())
+    return closed(this.#reader)
   }
 
   async close(): Promise<void> {
-    closeSync(this.fd)
-    await this.leave()
+    await closed(this.writer)
+    await closed(this.#reader)
   }
+}
+
+function closed(socket: Socket): Promise<void> {
+  return socket.closed ? Promise.resolve() : new Promise((resolve) => socket.once('close', resolve).destroy())
+}
+
+function sinkOn(pipe: Pipe, format: 'json' | 'short' | 'cat' = 'json'): StdoutSink {
+  return new StdoutSink({ format }, { fd: pipe.fd, stream: () => pipe.writer })
 }
 
 testSink<Pipe>({
@@ -56,7 +66,7 @@ testSink<Pipe>({
   example: { format: 'short' },
   target: async () => new Pipe(),
   stop: (pipe) => pipe.close(),
-  create: (pipe) => new StdoutSink({ format: 'json' }, pipe.fd),
+  create: (pipe) => sinkOn(pipe),
   received: (pipe) =>
     pipe.text
       .split('\n')
@@ -83,7 +93,7 @@ describe('the text of an entry', () => {
       { ...HEAD, _COMM: 'kthread', MESSAGE: '' },
       { ...HEAD, MESSAGE: 'coloured \u001b[31mred' },
       { ...HEAD, MESSAGE: 'bad \ufffd', 'logferry.base64.MESSAGE': 'YmFkIP8=' },
-      { ...HEAD, MESSAGE: 'x'.repeat(1300) + '\u0000' },
+      { ...HEAD, MESSAGE: `\u0000${'x'.repeat(1300)}` },
       { ...HEAD, SYSLOG_IDENTIFIER: 'silent' },
       { ...HEAD, SYSLOG_IDENTIFIER: ['first', 'second'], MESSAGE: [104, 105] },
     ])
@@ -93,7 +103,7 @@ describe('the text of an entry', () => {
         'Nov 04 09:05:03 node-1 cron[78]: two',
         '                                 lines',
         'Nov 04 09:05:03 node-1 kthread: ',
-        'Nov 04 09:05:03 node-1 unknown: [14B blob data]',
+        'Nov 04 09:05:03 node-1 unknown: [17B blob data]',
         'Nov 04 09:05:03 node-1 unknown: [5B blob data]',
         'Nov 04 09:05:03 node-1 unknown: [1.2K blob data]',
         'Nov 04 09:05:03 node-1 first: hi',
@@ -130,7 +140,7 @@ describe('the text of an entry', () => {
 describe('the stdout sink', () => {
   it('writes whole batches as text', async () => {
     const pipe = new Pipe()
-    const sink = new StdoutSink({ format: 'short' }, pipe.fd)
+    const sink = sinkOn(pipe, 'short')
     await sink.open()
     await sink.write(makeBatch(2), delivery())
     await expect.poll(() => pipe.text.split('\n').length).toBe(3)
@@ -141,7 +151,7 @@ describe('the stdout sink', () => {
 
   it('is refused when its reader has gone', async () => {
     const pipe = new Pipe()
-    const sink = new StdoutSink({ format: 'json' }, pipe.fd)
+    const sink = sinkOn(pipe)
     await sink.open()
     await sink.write(makeBatch(1), delivery())
     await pipe.leave()
@@ -158,28 +168,27 @@ describe('the stdout sink', () => {
     expect(leadsIntoJournal(pipe.fd, `${dev}:${ino + 1n}`)).toBe(false)
     expect(leadsIntoJournal(pipe.fd, undefined)).toBe(false)
     process.env['JOURNAL_STREAM'] = `${dev}:${ino}`
-    const opening = new StdoutSink({ format: 'json' }, pipe.fd).open()
+    const opening = sinkOn(pipe).open()
     await expect(opening).rejects.toMatchObject({ failure: 'refused' })
     await expect(opening).rejects.toThrow('would come back as a new one')
     delete process.env['JOURNAL_STREAM']
     await pipe.close()
   })
 
-  // Its own descriptor 1, which is a file here: also that a program with a stalled reader goes on and can exit.
   it('does not stop the program when its reader stands still', async () => {
     const script = `
-      const { StdoutSink } = await import('../../sinks/stdout.ts')
-      const { makeBatch } = await import('../contract/batches.ts')
-      const sink = new StdoutSink({ format: 'json' }, 1)
+      const { default: stdout } = await import(${JSON.stringify(join(import.meta.dirname, '../../sinks/stdout.ts'))})
+      const { makeBatch, testHost } = await import(${JSON.stringify(join(import.meta.dirname, '../contract/batches.ts'))})
+      const sink = stdout.create({ format: 'json' }, testHost())
       await sink.open()
       const stop = new AbortController()
-      const outcome = sink.write(makeBatch(1000, { messageBytes: 1000 }), { signal: stop.signal, sent() {} })
       setTimeout(() => stop.abort(), 50)
-      console.error(await outcome.catch((error) => error.failure))
+      const batch = makeBatch(1000, { messageBytes: 1000 })
+      console.error(await sink.write(batch, { signal: stop.signal, sent() {} }).catch((error) => error.failure))
       await sink.close()
+      process.exit(0)
     `
     const child = spawn(process.execPath, ['--input-type=module-typescript', '--eval', script], {
-      cwd: import.meta.dirname,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let text = ''

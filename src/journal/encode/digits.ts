@@ -31,20 +31,51 @@ export function highWord(value: number): number {
 
 /** Writes the last `length` hexadecimal digits of high‖low, lower case. */
 export function writeHex(out: Uint8Array, at: number, high: number, low: number, length: number): void {
-  let left = length
-  const lowEnd = length > 8 ? length - 8 : 0
-  let word = low
-  while (left > lowEnd) {
-    const digit = word & 15
-    out[at + --left] = digit < 10 ? 48 + digit : 87 + digit
-    word >>>= 4
+  if (length < 8) writeHexDigits(out, at, low, length)
+  else {
+    writeHexWord(out, at + length - 8, low)
+    if (length === 16) writeHexWord(out, at, high)
+    else writeHexDigits(out, at, high, length - 8)
   }
-  word = high
-  while (left > 0) {
-    const digit = word & 15
-    out[at + --left] = digit < 10 ? 48 + digit : 87 + digit
-    word >>>= 4
+}
+
+/** Writes all 8 hexadecimal digits of a word. */
+export function writeHexWord(out: Uint8Array, at: number, word: number): void {
+  const a = (word >>> 24) * 2
+  const b = ((word >>> 16) & 255) * 2
+  const c = ((word >>> 8) & 255) * 2
+  const d = (word & 255) * 2
+  out[at] = HEX_PAIRS[a]
+  out[at + 1] = HEX_PAIRS[a + 1]
+  out[at + 2] = HEX_PAIRS[b]
+  out[at + 3] = HEX_PAIRS[b + 1]
+  out[at + 4] = HEX_PAIRS[c]
+  out[at + 5] = HEX_PAIRS[c + 1]
+  out[at + 6] = HEX_PAIRS[d]
+  out[at + 7] = HEX_PAIRS[d + 1]
+}
+
+/** Writes the last `length` (0–8) hexadecimal digits of a word. */
+export function writeHexDigits(out: Uint8Array, at: number, word: number, length: number): void {
+  let rest = word
+  for (let left = length - 1; left >= 0; left--) {
+    const digit = rest & 15
+    out[at + left] = digit < 10 ? 48 + digit : 87 + digit
+    rest >>>= 4
   }
+}
+
+/** Writes six decimal digits, zeroes in front: the microseconds of a second. */
+export function writeMicros(out: Uint8Array, at: number, micros: number): void {
+  const above = (micros / 10_000) | 0
+  const four = (micros - above * 10_000) * 4
+  const two = above * 4
+  out[at] = DECIMAL_FOURS[two + 2]
+  out[at + 1] = DECIMAL_FOURS[two + 3]
+  out[at + 2] = DECIMAL_FOURS[four]
+  out[at + 3] = DECIMAL_FOURS[four + 1]
+  out[at + 4] = DECIMAL_FOURS[four + 2]
+  out[at + 5] = DECIMAL_FOURS[four + 3]
 }
 
 /** Writes `value` (0 ≤ value < 2^53) with exactly `length` decimal digits, zeroes in front where it has fewer. */
@@ -77,28 +108,22 @@ export function writeId(out: Uint8Array, at: number, w0: number, w1: number, w2:
 }
 
 function writeIdWord(out: Uint8Array, at: number, word: number): void {
-  for (let k = 0; k < 4; k++) {
-    const pair = ((word >>> (8 * k)) & 255) * 2
-    out[at + 2 * k] = HEX_PAIRS[pair]
-    out[at + 2 * k + 1] = HEX_PAIRS[pair + 1]
-  }
+  // The bytes of the word in the order in which they stand in the file.
+  writeHexWord(out, at, (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24))
 }
-
-// The last second written, as "YYYY-MM-DDThh:mm:ss": entries of one second come together.
-let lastSecond = -1
-const secondText = new Uint8Array(19)
 
 /** Writes µs since 1970 as `YYYY-MM-DDThh:mm:ss.ffffffZ`, 27 bytes, UTC, from the integer (years 1970 to 9999). */
 export function writeTimestamp(out: Uint8Array, at: number, realtimeUs: number): void {
   const second = Math.floor(realtimeUs / 1_000_000)
-  if (second !== lastSecond) {
-    lastSecond = second
-    // Beyond the year 9999 (a broken clock) the form has no room: the last moment that fits stands for all of them.
-    const text = new Date(Math.min(second, 253402300799) * 1000).toISOString()
-    for (let k = 0; k < 19; k++) secondText[k] = text.charCodeAt(k)
-  }
-  for (let k = 0; k < 19; k++) out[at + k] = secondText[k]
+  writeSecond(out, at, second)
   out[at + 19] = 46
-  writeDecimal(out, at + 20, realtimeUs - second * 1_000_000, 6)
+  writeMicros(out, at + 20, realtimeUs - second * 1_000_000)
   out[at + 26] = 90
+}
+
+/** Writes seconds since 1970 as `YYYY-MM-DDThh:mm:ss`, 19 bytes, UTC. */
+export function writeSecond(out: Uint8Array, at: number, second: number): void {
+  // Beyond the year 9999 (a broken clock) the form has no room: the last moment that fits stands for all of them.
+  const text = new Date(Math.min(second, 253402300799) * 1000).toISOString()
+  for (let k = 0; k < 19; k++) out[at + k] = text.charCodeAt(k)
 }

@@ -1,10 +1,21 @@
-// The part of a record that comes from the ENTRY object itself: cursor, times, boot id, key. A kept copy with the right digit counts is
-// copied and only the digits are written anew. Invariant: a template serves exactly the entries of one seqnum id whose numbers
-// have these digit counts.
+// The part of a record that comes from the ENTRY object itself: cursor, times, boot id, key. A kept template with the right digit counts is
+// brought up to date and copied; what did not change since the entry before (the second, the upper halves, the boot id) stays. Invariant: a
+// template serves exactly the entries of one seqnum id whose numbers have these digit counts, and shows the values noted in it.
 
 import type { JournalFile } from '../file.ts'
 import { writeKey } from '../key.ts'
-import { decimalLength, hexLength, highWord, writeDecimal, writeHex, writeId, writeTimestamp } from './digits.ts'
+import {
+  decimalLength,
+  hexLength,
+  highWord,
+  writeDecimal,
+  writeHex,
+  writeHexDigits,
+  writeHexWord,
+  writeId,
+  writeMicros,
+  writeSecond,
+} from './digits.ts'
 import { byteBuffer, type Output } from './output.ts'
 
 /**
@@ -23,6 +34,11 @@ interface Template {
   boot1: number
   boot2: number
   boot3: number
+  /** The full seconds of the realtime that stand in it, the upper half of it in hex, and those of the monotonic time. */
+  second: number
+  high: number
+  monotonicSecond: number
+  monotonicHigh: number
   /** Where the boot ids are: in the cursor and alone; −1 = not there. */
   readonly cursorBoot: number
   readonly boot: number
@@ -90,26 +106,24 @@ export class Head {
     ) {
       setBoot(template, file)
     }
-    output.room(template.bytes.length)
-    const out = output.out
-    const at = output.length
-    out.set(template.bytes, at)
-    output.length = at + template.bytes.length
+    const bytes = template.bytes
+    const micros = setTimes(template, realtime, monotonic, t, m, td, md)
+    if (template.realtime >= 0) writeMicros(bytes, template.realtime + td - 6, micros)
+    if (template.timestamp >= 0) writeMicros(bytes, template.timestamp + 20, micros)
     if (template.i >= 0) {
-      writeHex(out, at + template.i, highWord(seqnum), seqnum >>> 0, i)
-      writeHex(out, at + template.m, highWord(monotonic), monotonic >>> 0, m)
-      writeHex(out, at + template.t, highWord(realtime), realtime >>> 0, t)
-      writeHex(out, at + template.x, file.xorHigh, file.xorLow, x)
+      writeHex(bytes, template.i, highWord(seqnum), seqnum >>> 0, i)
+      writeHex(bytes, template.x, file.xorHigh, file.xorLow, x)
     }
-    if (template.realtime >= 0) writeDecimal(out, at + template.realtime, realtime, td)
-    if (template.monotonic >= 0) writeDecimal(out, at + template.monotonic, monotonic, md)
-    if (template.seqnum >= 0) writeDecimal(out, at + template.seqnum, seqnum, sd)
+    if (template.seqnum >= 0) writeDecimal(bytes, template.seqnum, seqnum, sd)
+    if (template.key >= 0) writeKey(bytes, template.key, file, ordinal)
+    output.room(bytes.length)
+    const at = output.length
+    output.out.set(bytes, at)
+    output.length = at + bytes.length
     if (template.seqnum64 >= 0) {
       output.view.setUint32(at + template.seqnum64, highWord(seqnum))
       output.view.setUint32(at + template.seqnum64 + 4, seqnum >>> 0)
     }
-    if (template.timestamp >= 0) writeTimestamp(out, at + template.timestamp, realtime)
-    if (template.key >= 0) writeKey(out, at + template.key, file, ordinal)
     this.timestampAt = template.timestamp
   }
 
@@ -187,6 +201,10 @@ export class Head {
       boot1: -1,
       boot2: -1,
       boot3: -1,
+      second: -1,
+      high: -1,
+      monotonicSecond: -1,
+      monotonicHigh: -1,
       cursorBoot: bAt,
       boot: places.bootId ?? -1,
       i: iAt,
@@ -201,6 +219,51 @@ export class Head {
       key: places.key ?? -1,
     }
   }
+}
+
+/** Writes what changed of both times, but not the microseconds of the realtime: these are returned. */
+function setTimes(
+  template: Template,
+  realtime: number,
+  monotonic: number,
+  t: number,
+  m: number,
+  td: number,
+  md: number,
+): number {
+  const bytes = template.bytes
+  const second = Math.floor(realtime / 1_000_000)
+  if (second !== template.second) {
+    template.second = second
+    if (template.realtime >= 0) writeDecimal(bytes, template.realtime, realtime, td)
+    if (template.timestamp >= 0) {
+      writeSecond(bytes, template.timestamp, second)
+      bytes[template.timestamp + 19] = 46
+      bytes[template.timestamp + 26] = 90
+    }
+  }
+  if (template.monotonic >= 0) {
+    const monotonicSecond = Math.floor(monotonic / 1_000_000)
+    if (monotonicSecond !== template.monotonicSecond || md < 6) {
+      template.monotonicSecond = monotonicSecond
+      writeDecimal(bytes, template.monotonic, monotonic, md)
+    } else writeMicros(bytes, template.monotonic + md - 6, monotonic - monotonicSecond * 1_000_000)
+  }
+  if (template.i >= 0) {
+    const high = highWord(realtime)
+    if (t < 8 || high !== template.high) {
+      template.high = high
+      writeHex(bytes, template.t, high, realtime >>> 0, t)
+    } else writeHexWord(bytes, template.t + t - 8, realtime >>> 0)
+    const monotonicHigh = highWord(monotonic)
+    if (m > 8 && monotonicHigh === template.monotonicHigh) writeHexWord(bytes, template.m + m - 8, monotonic >>> 0)
+    else {
+      template.monotonicHigh = monotonicHigh
+      if (m > 8) writeHex(bytes, template.m, monotonicHigh, monotonic >>> 0, m)
+      else writeHexDigits(bytes, template.m, monotonic >>> 0, m)
+    }
+  }
+  return realtime - second * 1_000_000
 }
 
 function setBoot(template: Template, file: JournalFile): void {
