@@ -24,7 +24,12 @@ export const fileConfig = z
       .string()
       .min(1)
       .refine((path) => !/[%$]\{|\0/.test(path), 'the path is the same for all entries: it cannot hold templates')
-      .meta({ description: 'The file to append to. Its folder must exist. No other program may write into it.' }),
+      .meta({
+        title: 'path',
+        format: 'path',
+        exclusive: true,
+        description: 'The file to append to. Its folder must exist. No other program may write into it.',
+      }),
     rotate: rotate.optional().meta({
       description:
         'When to begin a new file. Left out: never, but an outside logrotate that renames the file is followed.',

@@ -1,6 +1,8 @@
 // What SIGINT and SIGTERM do to a command: a one-shot command ends at once with 130 or 143; a long one is asked to stop,
 // and a second signal ends it at once.
 
+import { closeSync, openSync } from 'node:fs'
+
 const STATUS = { SIGINT: 130, SIGTERM: 143 } as const
 
 /** A command that holds nothing which must be put down first. */
@@ -12,6 +14,8 @@ export function endOnSignals(): void {
 export interface Stop {
   /** Aborted at the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal
+  /** Asks as a signal would. */
+  ask(): void
   /** The status that the first signal asks for (130 or 143), or undefined when none came. */
   status(): number | undefined
 }
@@ -27,5 +31,27 @@ export function stopOnSignals(): Stop {
       stop.abort(new Error(`stopped by ${name}`))
     })
   }
-  return { signal: stop.signal, status: () => asked }
+  return { signal: stop.signal, ask: () => stop.abort(new Error('stopped')), status: () => asked }
+}
+
+/**
+ * Calls `reload` at SIGHUP, unless it comes because the terminal that we were started from was closed: then `stop`, since nobody
+ * is there any more to end us.
+ */
+export function onHangup(reload: () => void, stop: () => void): void {
+  const hadTerminal = hasTerminal()
+  process.on('SIGHUP', () => {
+    if (hadTerminal && !hasTerminal()) stop()
+    else reload()
+  })
+}
+
+/** Is there a controlling terminal? Without one the device cannot be opened. */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'))
+    return true
+  } catch {
+    return false // ENXIO: none. Anything else means as much.
+  }
 }

@@ -31,6 +31,8 @@ export interface Config {
     readonly machineId: 'local' | 'any'
     readonly namespaces: readonly string[]
     readonly start: Start
+    /** Whether the bundled sample is shipped: never, where no journal can be read, or in any case. */
+    readonly sample: 'never' | 'fallback' | 'always'
     /** Is part of every sink's own match already. */
     readonly match: Match
   }
@@ -185,7 +187,7 @@ async function checkSink(
   const { module, type, url } = loaded
   const otherKeys = ['type', ...COMMON_KEYS]
   const config = await check(module.config as Validator<unknown>, own, { ...subject, shape, otherKeys }, to)
-  reportSharing(name, type, own, { ...subject, shape }, taken, to)
+  const writes = reportSharing(name, type, own, { ...subject, shape }, taken, to)
   if (options === undefined || config === undefined) return undefined
   return {
     name,
@@ -193,6 +195,7 @@ async function checkSink(
     settings: toSettings(options, outer),
     // What was written, not what came of it: `start: -2h` is another time at each reload and yet the same setting.
     fingerprint: fingerprint([url, common, own]),
+    writes,
     create: (host) => module.create(config, host),
   }
 }
@@ -226,7 +229,10 @@ async function loadByType(node: MapNode, at: Place, path: Path, to: Resolution):
   }
 }
 
-/** Two sinks that write the same file would spoil it: an option with `exclusive: true` in its schema is had by one sink only. */
+/**
+ * Two sinks that write the same file would spoil it: an option with `exclusive: true` in its schema is had by one sink only.
+ * Returns the values of these options.
+ */
 function reportSharing(
   name: string,
   type: string,
@@ -234,9 +240,11 @@ function reportSharing(
   { node, path, shape }: Omit<Subject, 'otherKeys'>,
   taken: Map<string, string>,
   to: Resolution,
-): void {
+): readonly string[] {
+  const values: string[] = []
   for (const [key, value] of Object.entries(own)) {
     if (typeof value !== 'string' || shape.at(key).keyword('exclusive') !== true) continue
+    values.push(value)
     const owner = taken.get(`${type}\0${key}\0${value}`)
     if (owner === undefined) {
       taken.set(`${type}\0${key}\0${value}`, name)
@@ -248,6 +256,7 @@ function reportSharing(
       key,
     ])
   }
+  return values
 }
 
 /** Equal for equal values, whatever the order of keys. A hash, so that secrets do not show. */
@@ -266,11 +275,11 @@ function toConfig(
   sinks: readonly SinkSpec[],
 ): Omit<Config, 'sections' | 'warnings'> {
   const { journal, state, memory, retain, node, metrics, shutdown_timeout, log } = options
-  const { directories, namespaces, start, match } = journal
+  const { directories, namespaces, start, sample, match } = journal
   const machineId = directories === undefined ? 'local' : 'any'
   return {
     file,
-    journal: { directories, machineId, namespaces, start, match },
+    journal: { directories, machineId, namespaces, start, sample, match },
     state: resolve(dirname(resolve(file)), state),
     memory,
     retain: { maxBytes: retain.max_size },

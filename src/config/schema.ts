@@ -26,6 +26,10 @@ const journal = z.strictObject({
         'Where a sink begins that has no stored position yet: `now`, `oldest`, `last N` for the last N entries, a time, or a span such as `-2h`.',
       examples: ['now', 'oldest', 'last 10', '-2h', '2026-01-31T13:45:00Z'],
     }),
+  sample: z.enum(['never', 'fallback', 'always']).prefault('never').meta({
+    description:
+      'For trying logferry out: ship the sample journal that comes with it, anew at each start; `fallback` where no journal can be read here, `always` in any case.',
+  }),
   match: match()
     .prefault([])
     .meta({

@@ -163,13 +163,13 @@ export class Chain {
 
   #ordinalInRun(head: JournalFile, last: IdPosition): number {
     if (this.#reverse) {
-      if (this.#run?.isOf(head) !== true) this.#run = runBefore(this.#files, head, this.#open)
+      if (this.#run?.isOf(head) !== true) this.#run = this.#runBefore(head)
       return this.#run.ordinal(head)
     }
     if (last.seqnum > 0 && !isSameBoot(head, last)) return 0
     if (this.#fresh) {
       if (this.#from === 0) return 0
-      this.#run = runBefore(this.#files, head, this.#open)
+      this.#run = this.#runBefore(head)
     } else if (this.#run?.isOf(head) !== true) {
       this.#run = new Run(last)
       this.#run.add(last)
@@ -223,13 +223,14 @@ export class Chain {
 
   /** To the first entry at or after this time, backwards to the last one at or before it. */
   seekRealtime(us: number): void {
-    if (!this.#reverse) this.#restart(firstAtRealtime(this.#files, this.#open, us) ?? this.tailSeqnum() + 1)
-    else this.#restart((firstAtRealtime(this.#files, this.#open, us + 1) ?? Number.POSITIVE_INFINITY) - 1)
+    const seqnum = this.#lookUp(() => firstAtRealtime(this.#files, this.#open, this.#reverse ? us + 1 : us))
+    if (!this.#reverse) this.#restart(seqnum ?? this.tailSeqnum() + 1)
+    else this.#restart((seqnum ?? Number.POSITIVE_INFINITY) - 1)
   }
 
   /** The same by the clock of a boot; false, and nothing is done, when this chain has no entry of it. */
   seekMonotonic(bootId: string, us: number): boolean {
-    const seqnum = firstAtMonotonic(this.#files, this.#open, bootId, this.#reverse ? us + 1 : us)
+    const seqnum = this.#lookUp(() => firstAtMonotonic(this.#files, this.#open, bootId, this.#reverse ? us + 1 : us))
     if (seqnum === undefined) return false
     this.#restart(this.#reverse ? seqnum - 1 : seqnum)
     return true
@@ -247,20 +248,23 @@ export class Chain {
     this.#reset()
     this.last = position.clone()
     this.isKnown = true
-    if (position.seqnum === 0 || !isReused(this.#files, this.#open, position)) {
+    if (position.seqnum === 0 || !this.#lookUp(() => isReused(this.#files, this.#open, position))) {
       this.#restart(position.seqnum, position)
       return
     }
     // The journal lost its end, as a power cut does it, and the numbers were given out again: go by time.
     this.#reused = true
     const { monotonic, realtime } = position
-    const next = firstAtMonotonic(this.#files, this.#open, position.bootId, monotonic + 1) ?? firstAtRealtime(this.#files, this.#open, realtime + 1)
+    const [files, open] = [this.#files, this.#open]
+    const next = this.#lookUp(
+      () => firstAtMonotonic(files, open, position.bootId, monotonic + 1) ?? firstAtRealtime(files, open, realtime + 1),
+    )
     this.#restart(next ?? this.tailSeqnum() + 1, position)
   }
 
   /** The largest seqnum that can be read now, or 0. */
   tailSeqnum(): number {
-    return tailSeqnum(this.#files, this.#open)
+    return this.#lookUp(() => tailSeqnum(this.#files, this.#open))
   }
 
   /**
@@ -269,20 +273,31 @@ export class Chain {
    */
   find(entry: EntryMark, ordinal: number): number | undefined {
     const run = this.#finder.find(this.#files, entry)
+    this.#open.giveBack()
     return run === undefined ? undefined : (run.seqnumOf(entry, ordinal) ?? 0)
   }
 
   /** The seqnum of the first entry equal to `entry` in all four, or undefined. */
   findContent(entry: EntryMark): number | undefined {
-    return this.#finder.find(this.#files, entry)?.seqnumOf(entry, 0)
+    return this.#lookUp(() => this.#finder.find(this.#files, entry)?.seqnumOf(entry, 0))
   }
 
   /** How many entries share the head's stamp, up to the head. */
   countInRun(head: JournalFile): number {
-    return runBefore(this.#files, head, this.#open).countTo(head.seqnum)
+    return this.#runBefore(head).countTo(head.seqnum)
   }
 
   // Inside
+
+  #lookUp<T>(question: () => T): T {
+    const answer = question()
+    this.#open.giveBack()
+    return answer
+  }
+
+  #runBefore(head: JournalFile): Run {
+    return this.#lookUp(() => runBefore(this.#files, head, this.#open))
+  }
 
   #step(one: ChainFile, file: JournalFile): boolean {
     if (this.#match !== undefined) return this.#match.step(file, this.#reverse, one.final)

@@ -55,6 +55,8 @@ export class OpenFiles {
   readonly #passed = new Set<ChainFile>()
   /** Least recently used first. */
   readonly #lookups = new Set<ChainFile>()
+  /** Files being read that serve for look-ups, and the index they go back to. */
+  readonly #borrowed = new Map<JournalFile, number>()
 
   constructor(set: JournalSet) {
     this.#set = set
@@ -69,11 +71,15 @@ export class OpenFiles {
     return one.file
   }
 
-  /** A file to move about in without disturbing the reading; undefined when it is gone. */
+  /** A file to move about in, until `giveBack`, without disturbing the reading; undefined when it is gone. */
   forLookup(one: ChainFile): JournalFile | undefined {
     if (one.state !== 'active' && one.file !== undefined) return one.file
     one.lookup ??= this.#open(one.known)
-    if (one.lookup === undefined) return undefined
+    if (one.lookup === undefined) {
+      // Its name is gone, so it cannot be opened a second time: what is open has to serve.
+      if (one.file !== undefined && !this.#borrowed.has(one.file)) this.#borrowed.set(one.file, one.file.index)
+      return one.file
+    }
     this.#lookups.delete(one)
     this.#lookups.add(one)
     for (const oldest of this.#lookups) {
@@ -83,6 +89,13 @@ export class OpenFiles {
       oldest.lookup = undefined
     }
     return one.lookup
+  }
+
+  /** Ends look-ups: files that are being read have their entry loaded again. */
+  giveBack(): void {
+    if (this.#borrowed.size === 0) return
+    for (const [file, index] of this.#borrowed) if (!file.load(index)) file.index = index
+    this.#borrowed.clear()
   }
 
   /** Takes up growth in what is open for look-ups. */

@@ -160,6 +160,11 @@ export class PositionState {
     return copy
   }
 
+  /** The seqnum id of the entry taken last; '' when nothing was taken. */
+  get lastId(): string {
+    return this.#lastId
+  }
+
   /** Moves over one entry. */
   take(entry: EntryMark): void {
     this.#turnTo(entry.seqnumId).take(entry)

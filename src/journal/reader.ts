@@ -49,7 +49,9 @@ export class JournalReader {
   #isDrained = false
   /** Entries lost before the last seek. */
   #lost = 0
+  /** The chain of the last entry, and the id where that was before the last seek or has no file any more. */
   #newest: Chain | undefined
+  #lastId = ''
 
   constructor(set: JournalSet, options: ReaderOptions = {}) {
     this.#set = set
@@ -132,6 +134,7 @@ export class JournalReader {
       // Which source it was of nobody knows; one position is of one source.
       for (const source of this.#sources.values()) source.orphans.set(id, place.clone())
     }
+    this.#lastId = position.lastId
     this.#arrange()
   }
 
@@ -189,10 +192,10 @@ export class JournalReader {
     for (const source of this.#sources.values()) {
       for (const [id, place] of source.orphans) state.ids.set(id, place.clone())
     }
-    for (const chain of this.#chains.values()) {
-      if (chain !== this.#newest) this.#mark(state, chain)
-    }
-    if (this.#newest !== undefined) this.#mark(state, this.#newest)
+    for (const chain of this.#chains.values()) this.#mark(state, chain)
+    const lastId = this.#newest?.seqnumId ?? this.#lastId
+    const last = state.ids.get(lastId)
+    if (last !== undefined) state.put(lastId, last)
     return state
   }
 
@@ -277,7 +280,6 @@ export class JournalReader {
   /** All was read: holes that are left are losses, unless something came that is not taken up yet. */
   #drained(): void {
     this.#newest?.report()
-    this.#newest = undefined
     this.#isDrained = true
     const open = Array.from(this.#counters.values()).filter((gaps) => gaps.hasOpen)
     if (open.length === 0) return
@@ -291,8 +293,7 @@ export class JournalReader {
   }
 
   #mark(state: PositionState, chain: Chain): void {
-    if (chain.last.seqnum > 0) state.put(chain.seqnumId, chain.last)
-    else if (chain.isKnown) state.ids.set(chain.seqnumId, chain.last.clone())
+    if (chain.last.seqnum > 0 || chain.isKnown) state.ids.set(chain.seqnumId, chain.last.clone())
   }
 
   /** For a reader that runs backwards from the end: the position from which a forward reader gives the last `entries`. */
@@ -359,6 +360,7 @@ export class JournalReader {
   #prepare(floor: Floor): void {
     this.#given = undefined
     this.#newest = undefined
+    this.#lastId = ''
     this.#floor = floor
     this.#lost = this.seqnumGap
     const limits = this.#look()
@@ -456,7 +458,9 @@ export class JournalReader {
       chain.report()
       chain.close()
       this.#chains.delete(key)
-      if (this.#newest === chain) this.#newest = undefined
+      if (this.#newest !== chain) continue
+      this.#lastId = chain.seqnumId
+      this.#newest = undefined
     }
   }
 

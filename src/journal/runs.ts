@@ -82,32 +82,34 @@ function place(list: readonly number[], seqnum: number): number {
 /** The part of an entry's run that ends with it, found by looking back, also into the files before. */
 export function runBefore(files: readonly ChainFile[], entry: EntryMark, open: OpenFiles): Run {
   const run = new Run(entry)
+  // The entry may be the loaded one of a file that is moved about in here.
+  const { seqnum } = entry
   const before: ChainFile[] = []
   // An entry with another stamp ends the run in all files: within an id, time goes on with the seqnums.
   let ended = false
   for (const one of files) {
-    if (one.beginsBehind(entry.seqnum)) continue
-    if (one.endsBefore(entry.seqnum)) {
+    if (one.beginsBehind(seqnum)) continue
+    if (one.endsBefore(seqnum)) {
       before.push(one)
       continue
     }
     const file = open.forLookup(one)
-    if (file !== undefined && collectBack(file, file.findSeqnum(entry.seqnum + 1), entry, run)) ended = true
+    if (file !== undefined && collectBack(file, file.findSeqnum(seqnum + 1), run)) ended = true
   }
   before.sort((a, b) => b.known.header.tailSeqnum - a.known.header.tailSeqnum)
   for (const one of before) {
     if (ended) break
     const file = open.forLookup(one)
-    if (file !== undefined) ended = collectBack(file, file.entryCount, entry, run)
+    if (file !== undefined) ended = collectBack(file, file.entryCount, run)
   }
   return run
 }
 
-/** Adds the entries of this stamp that stand before index `end`. True when another entry stands before them. */
-function collectBack(file: JournalFile, end: number, stamp: Stamp, run: Run): boolean {
+/** Adds the entries of the run that stand before index `end`. True when another entry stands before them. */
+function collectBack(file: JournalFile, end: number, run: Run): boolean {
   for (let index = end - 1; index >= 0; index--) {
     if (!file.load(index)) continue
-    if (!isSameStamp(file, stamp)) return true
+    if (!run.isOf(file)) return true
     run.add(file)
   }
   return false

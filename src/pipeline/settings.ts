@@ -43,6 +43,8 @@ export interface SinkSpec {
   readonly settings: SinkSettings
   /** Equal fingerprints mean that nothing about the sink changed, so that a reload leaves it running. */
   readonly fingerprint: string
+  /** Absolute paths of the files that nobody but it may write. */
+  readonly writes?: readonly string[]
   create(host: SinkHost): Sink
 }
 

@@ -2,7 +2,7 @@
 // it; the names of the tests are the specification of a sink. What cannot happen to a target is said with a reason, which the test's
 // name then carries: nothing is left out silently.
 
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -308,11 +308,13 @@ export function testSink<Target>(kit: SinkKit<Target>): void {
         const { at, sink, batch } = await begin()
         await stall.begin(at)
         const before = await heldBytes()
+        const one = batch(8, { messageBytes: 8000 })
         // One at a time and each given up: of 64 MB that were offered, the one under way may be kept.
         for (let round = 0; round < 1000; round++) {
           const stop = new AbortController()
-          const outcome = failureOf(sink.write(batch(8, { messageBytes: 8000 }), delivery(stop.signal)))
-          await sleep(0)
+          const offered = { ...one, records: one.records.slice() }
+          const outcome = failureOf(sink.write(offered, delivery(stop.signal)))
+          await turn()
           stop.abort()
           await outcome
         }

@@ -1,6 +1,6 @@
 // Journal files with chosen numbers, times and ids: a fixture's file whose ENTRY heads are overwritten. What they refer to stays.
 // Growth is played by moving the header's entry count, as a reader sees no more of a writer.
-import { copyFileSync, openSync, closeSync, readSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { JournalFile } from '../../src/journal/file.ts'
 import { MemoryBudget } from '../../src/journal/memory.ts'
@@ -12,11 +12,15 @@ export interface Stamp {
   /** Default: monotonic + 1e15. */
   readonly realtime?: number
   readonly xor?: number
+  /** 32 hex digits; default: the fixture's. The file's index does not have another one. */
+  readonly boot?: string
 }
 
 export interface ForgeOptions {
   /** A digit that the seqnum id is made of. */
   readonly id?: string
+  /** A digit that the machine id is made of; default: the fixture's. */
+  readonly machine?: string
   /** 0 offline, 1 online, 2 archived; default 1. */
   readonly state?: number
   /** How many of the entries the header admits; default all. */
@@ -30,15 +34,26 @@ const BASE = 'kernel'
 /** So many entries a forged file can have. */
 export const FORGED_MAX = 300
 
-let offsets: number[] | undefined
+interface Base {
+  /** Without the megabytes of zeroes that are preallocated. */
+  readonly bytes: Buffer
+  readonly offsets: readonly number[]
+}
 
-function entryOffsets(): number[] {
-  if (offsets !== undefined) return offsets
-  const file = JournalFile.open(join(openFixture(BASE).dir, 'a.journal'), new MemoryBudget(16 << 20))
-  offsets = []
+let base: Base | undefined
+
+function loadBase(): Base {
+  if (base !== undefined) return base
+  const path = join(openFixture(BASE).dir, 'a.journal')
+  const file = JournalFile.open(path, new MemoryBudget(16 << 20))
+  const offsets: number[] = []
   while (file.next()) offsets.push(file.offset)
+  const { headerSize, tailObjectOffset } = file.header
   file.close()
-  return offsets
+  const bytes = readFileSync(path).subarray(0, tailObjectOffset + 4096)
+  bytes.writeBigUInt64LE(BigInt(bytes.length - headerSize), 96)
+  base = { bytes, offsets }
+  return base
 }
 
 export function realtimeOf(stamp: Stamp): number {
@@ -47,14 +62,17 @@ export function realtimeOf(stamp: Stamp): number {
 
 export function forge(path: string, stamps: readonly Stamp[], options: ForgeOptions = {}): string {
   if (stamps.length > FORGED_MAX) throw new Error('too many entries')
-  copyFileSync(join(openFixture(BASE).dir, 'a.journal'), path)
+  const { bytes, offsets } = loadBase()
+  writeFileSync(path, bytes)
   const fd = openSync(path, 'r+')
   writeSync(fd, Buffer.from((options.id ?? 'a').repeat(32), 'hex'), 0, 16, 72)
+  if (options.machine !== undefined) writeSync(fd, Buffer.from(options.machine.repeat(32), 'hex'), 0, 16, 40)
   for (const [i, stamp] of stamps.entries()) {
-    const at = entryOffsets()[i]!
+    const at = offsets[i]!
     put(fd, at + 16, stamp.seqnum)
     put(fd, at + 24, realtimeOf(stamp))
     put(fd, at + 32, stamp.monotonic)
+    if (stamp.boot !== undefined) writeSync(fd, Buffer.from(stamp.boot, 'hex'), 0, 16, at + 40)
     put(fd, at + 56, stamp.xor ?? stamp.seqnum * 7)
   }
   closeSync(fd)
@@ -67,7 +85,8 @@ export function forge(path: string, stamps: readonly Stamp[], options: ForgeOpti
 export function show(path: string, count: number): void {
   const fd = openSync(path, 'r+')
   put(fd, 152, count)
-  const [head, tail] = [entryOffsets()[0]!, entryOffsets()[count - 1]]
+  const { offsets } = loadBase()
+  const [head, tail] = [offsets[0]!, offsets[count - 1]]
   if (tail !== undefined) {
     put(fd, 160, get(fd, tail + 16))
     put(fd, 168, get(fd, head + 16))
@@ -81,6 +100,13 @@ export function show(path: string, count: number): void {
 export function setState(path: string, state: number): void {
   const fd = openSync(path, 'r+')
   writeSync(fd, Buffer.from([state]), 0, 1, 16)
+  closeSync(fd)
+}
+
+/** Writes the last seqnum into the header. */
+export function setTail(path: string, seqnum: number): void {
+  const fd = openSync(path, 'r+')
+  put(fd, 160, seqnum)
   closeSync(fd)
 }
 

@@ -55,6 +55,7 @@ export class FileCache implements MemoryHolder {
   #bytes = 0
   #reported = 0
   #touched = 0
+  #furthest = 0
 
   #keys = new Uint32Array(0)
   #places = new Int32Array(0)
@@ -105,6 +106,17 @@ export class FileCache implements MemoryHolder {
     if (--this.#touched >= 0) return
     this.#touched = TOUCH_EVERY
     this.#report()
+  }
+
+  /**
+   * Notes that the entry at `offset` is encoded now. DATA behind the returned offset were not seen by this cache; infinite when it has
+   * been further on in the file already.
+   */
+  move(offset: number): number {
+    const before = this.#furthest
+    if (offset <= before) return Number.POSITIVE_INFINITY
+    this.#furthest = offset
+    return before
   }
 
   /** The place of the fragment for `key` (the DATA's offset / 8, never 0) in `texts` and `notes`, or −1. */

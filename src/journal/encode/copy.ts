@@ -8,16 +8,18 @@ const HIGH_BITS = 0x80808080
 
 /**
  * Copies bytes[start..end) to `output.out` at `at` up to the first byte that is not PLAIN and returns the index of that byte, `end`
- * when there is none. `words`, if given, are the same memory as `bytes`. Room for end − start bytes must be there.
+ * when there is none. `aligned`, if given, are the same memory as `bytes`. Room for end − start + 4 bytes must be there: what lies behind the
+ * last byte copied may be written over.
  */
 export function copyPlain(
   output: Output,
   at: number,
   bytes: Uint8Array,
-  words: Uint32Array | undefined,
+  aligned: Uint32Array | undefined,
   start: number,
   end: number,
 ): number {
+  const words = aligned === undefined && end - start > 64 ? output.wordsOf(bytes) : aligned
   const out = output.out
   let from = start
   let to = at
@@ -42,6 +44,19 @@ export function copyPlain(
       to += 4
     }
     from = word << 2
+    const rest = end - from
+    if (rest > 0 && rest < 4) {
+      // The last one to three bytes, with spaces for those that are not ours.
+      const mask = -1 << (rest << 3)
+      const four = (words[word] & ~mask) | (0x20202020 & mask)
+      const bad =
+        (four | (four + 0x01010101) | (four - 0x20202020) | ((four ^ 0x22222222) - 0x01010101) | ((four ^ 0x5c5c5c5c) - 0x01010101)) &
+        HIGH_BITS
+      if (bad === 0) {
+        view.setInt32(to, four, true)
+        return end
+      }
+    }
   }
   while (from < end) {
     const byte = bytes[from]

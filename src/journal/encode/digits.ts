@@ -56,7 +56,7 @@ export function writeHexWord(out: Uint8Array, at: number, word: number): void {
 }
 
 /** Writes the last `length` (0–8) hexadecimal digits of a word. */
-export function writeHexDigits(out: Uint8Array, at: number, word: number, length: number): void {
+function writeHexDigits(out: Uint8Array, at: number, word: number, length: number): void {
   let rest = word
   for (let left = length - 1; left >= 0; left--) {
     const digit = rest & 15

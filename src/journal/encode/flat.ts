@@ -21,12 +21,25 @@ const PASSING = 1 << 18
 const SLOT_MASK = 0xffff
 
 /** Items at least this far before their ENTRY were not written for it: they are shared. */
-export const YOUNG = 1 << 20
+export const YOUNG = 1 << 17
 
 /** What `item` says of one that is not in the record. */
 const DROPPED = -1
 /** Not readable, or not complete yet: nothing with it may be kept. */
 const LOST = -2
+
+/** Fixed bytes in front of a value: as one-byte text, and as little-endian words, zeroes behind the last byte. */
+export interface Lead {
+  readonly text: string
+  readonly length: number
+  readonly words: Int32Array
+}
+
+export function makeLead(text: string): Lead {
+  const bytes = Buffer.alloc((text.length + 3) & ~3, text, 'latin1')
+  const words = Int32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readInt32LE(4 * i))
+  return { text, length: text.length, words }
+}
 
 /** What an encoder knows of a field name. */
 export interface FlatField {
@@ -36,7 +49,7 @@ export interface FlatField {
   /** The record's name of the field. */
   readonly key: string
   /** What stands before the value. */
-  readonly lead: Uint8Array
+  readonly lead: Lead
   /** False: its values are never kept, since the form wants to see each of them. */
   readonly kept: boolean
 }
@@ -122,6 +135,8 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
       pairs = run.pairs
     }
 
+    // A DATA behind the entry before was written for this one, so it cannot be among the kept.
+    const known = cache.move(file.offset)
     const gathers = form.gathers
     const seen = this.#seen
     if (++this.#serial === 0xffffffff) {
@@ -139,7 +154,7 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
       }
       const low = words[base + k * stride]
       const offset = stride === 4 ? low + words[base + k * 4 + 1] * 4294967296 : low
-      const note = this.#item(file, cache, offset)
+      const note = this.#item(file, cache, offset, offset > known)
       if (note < 0) {
         if (note === LOST) build = 0
         continue
@@ -169,9 +184,9 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
   }
 
   /** Appends one field from the cache or from the file. Returns its slot with flags, DROPPED or LOST. */
-  #item(file: JournalFile, cache: FileCache, offset: number): number {
+  #item(file: JournalFile, cache: FileCache, offset: number, isNew: boolean): number {
     const key = offset / 8
-    const place = cache.find(key)
+    const place = isNew ? -1 : cache.find(key)
     if (place >= 0) {
       const text = cache.texts[place]
       const length = text.length
@@ -187,11 +202,11 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
     let note = DROPPED
     if (!field.drop) {
       const lead = field.lead
-      const length = lead.length
-      this.room(length)
-      const out = this.out
-      for (let i = 0; i < length; i++) out[from + i] = lead[i]
-      this.length = from + length
+      this.room(lead.length + 4)
+      const view = this.view
+      const words = lead.words
+      for (let i = 0; i < words.length; i++) view.setInt32(from + 4 * i, words[i], true)
+      this.length = from + lead.length
       const flags = this.#form.value(this, file, field)
       if ((flags & EXTRA) !== 0) this.#form.extra(this, field)
       note = field.kept ? field.slot | flags : field.slot | flags | PASSING

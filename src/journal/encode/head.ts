@@ -10,7 +10,6 @@ import {
   highWord,
   writeDecimal,
   writeHex,
-  writeHexDigits,
   writeHexWord,
   writeId,
   writeMicros,
@@ -107,10 +106,10 @@ export class Head {
       setBoot(template, file)
     }
     const bytes = template.bytes
-    const micros = setTimes(template, realtime, monotonic, t, m, td, md)
-    if (template.realtime >= 0) writeMicros(bytes, template.realtime + td - 6, micros)
-    if (template.timestamp >= 0) writeMicros(bytes, template.timestamp + 20, micros)
+    setRealtime(template, realtime, td)
+    if (template.monotonic >= 0) setMonotonic(template, monotonic, md)
     if (template.i >= 0) {
+      setCursorTimes(template, realtime, monotonic, t, m)
       writeHex(bytes, template.i, highWord(seqnum), seqnum >>> 0, i)
       writeHex(bytes, template.x, file.xorHigh, file.xorLow, x)
     }
@@ -221,49 +220,51 @@ export class Head {
   }
 }
 
-/** Writes what changed of both times, but not the microseconds of the realtime: these are returned. */
-function setTimes(
-  template: Template,
-  realtime: number,
-  monotonic: number,
-  t: number,
-  m: number,
-  td: number,
-  md: number,
-): number {
+function setRealtime(template: Template, realtime: number, digits: number): void {
   const bytes = template.bytes
   const second = Math.floor(realtime / 1_000_000)
-  if (second !== template.second) {
-    template.second = second
-    if (template.realtime >= 0) writeDecimal(bytes, template.realtime, realtime, td)
-    if (template.timestamp >= 0) {
+  const micros = realtime - second * 1_000_000
+  const isSame = second === template.second
+  template.second = second
+  if (template.realtime >= 0) {
+    if (isSame && digits > 6) writeMicros(bytes, template.realtime + digits - 6, micros)
+    else writeDecimal(bytes, template.realtime, realtime, digits)
+  }
+  if (template.timestamp >= 0) {
+    if (!isSame) {
       writeSecond(bytes, template.timestamp, second)
       bytes[template.timestamp + 19] = 46
       bytes[template.timestamp + 26] = 90
     }
+    writeMicros(bytes, template.timestamp + 20, micros)
   }
-  if (template.monotonic >= 0) {
-    const monotonicSecond = Math.floor(monotonic / 1_000_000)
-    if (monotonicSecond !== template.monotonicSecond || md < 6) {
-      template.monotonicSecond = monotonicSecond
-      writeDecimal(bytes, template.monotonic, monotonic, md)
-    } else writeMicros(bytes, template.monotonic + md - 6, monotonic - monotonicSecond * 1_000_000)
+}
+
+function setMonotonic(template: Template, monotonic: number, digits: number): void {
+  const second = Math.floor(monotonic / 1_000_000)
+  if (second === template.monotonicSecond && digits > 6) {
+    writeMicros(template.bytes, template.monotonic + digits - 6, monotonic - second * 1_000_000)
+  } else {
+    template.monotonicSecond = second
+    writeDecimal(template.bytes, template.monotonic, monotonic, digits)
   }
-  if (template.i >= 0) {
-    const high = highWord(realtime)
-    if (t < 8 || high !== template.high) {
-      template.high = high
-      writeHex(bytes, template.t, high, realtime >>> 0, t)
-    } else writeHexWord(bytes, template.t + t - 8, realtime >>> 0)
-    const monotonicHigh = highWord(monotonic)
-    if (m > 8 && monotonicHigh === template.monotonicHigh) writeHexWord(bytes, template.m + m - 8, monotonic >>> 0)
-    else {
-      template.monotonicHigh = monotonicHigh
-      if (m > 8) writeHex(bytes, template.m, monotonicHigh, monotonic >>> 0, m)
-      else writeHexDigits(bytes, template.m, monotonic >>> 0, m)
-    }
+}
+
+/** The times of the cursor, in hex: `t` and `m` digits. */
+function setCursorTimes(template: Template, realtime: number, monotonic: number, t: number, m: number): void {
+  const bytes = template.bytes
+  const high = highWord(realtime)
+  if (t > 8 && high === template.high) writeHexWord(bytes, template.t + t - 8, realtime >>> 0)
+  else {
+    template.high = high
+    writeHex(bytes, template.t, high, realtime >>> 0, t)
   }
-  return realtime - second * 1_000_000
+  const monotonicHigh = highWord(monotonic)
+  if (m > 8 && monotonicHigh === template.monotonicHigh) writeHexWord(bytes, template.m + m - 8, monotonic >>> 0)
+  else {
+    template.monotonicHigh = monotonicHigh
+    writeHex(bytes, template.m, monotonicHigh, monotonic >>> 0, m)
+  }
 }
 
 function setBoot(template: Template, file: JournalFile): void {

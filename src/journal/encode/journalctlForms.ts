@@ -2,7 +2,7 @@
 
 import type { JournalFile } from '../file.ts'
 import { copyPlain } from './copy.ts'
-import type { FlatField, FlatForm, GatheredItem } from './flat.ts'
+import { type FlatField, type FlatForm, type GatheredItem, makeLead } from './flat.ts'
 import { Head, type HeadPart } from './head.ts'
 import { jsonLiteral, writeJournalctlValue } from './jsonText.ts'
 import type { Output } from './output.ts'
@@ -11,7 +11,7 @@ import { isPrintable } from './utf8.ts'
 /** journalctl shows fields of this size and more (name and `=` included) as null, unless told to show all. */
 export const JSON_THRESHOLD = 4096
 
-const NOTHING = new Uint8Array(0)
+const NOTHING = makeLead('')
 const NULL = Buffer.from('null', 'latin1')
 
 /** The entry's own boot id stands in the head; the field of that name is left out. */
@@ -42,7 +42,7 @@ export class JournalctlJson implements FlatForm<FlatField> {
   }
 
   field(name: string, id: number): FlatField {
-    return { slot: id, drop: name === BOOT_ID, key: name, lead: Buffer.from(`,${jsonName(name)}:`, 'latin1'), kept: true }
+    return { slot: id, drop: name === BOOT_ID, key: name, lead: makeLead(`,${jsonName(name)}:`), kept: true }
   }
 
   value(output: Output, file: JournalFile): number {
@@ -128,7 +128,7 @@ export function writeExportField(
   end: number,
 ): void {
   const length = end - start
-  output.room(length + 10)
+  output.room(length + 16)
   const out = output.out
   let at = output.length
   let from = copyPlain(output, at, bytes, words, start, end)
@@ -186,7 +186,7 @@ function jsonMembers(groups: Map<string, GatheredItem<FlatField>[]>): string {
   let text = ''
   for (const [first, ...more] of groups.values()) {
     if (first === undefined) continue
-    text += Buffer.from(first.field.lead).toString('latin1')
+    text += first.field.lead.text
     text += more.length === 0 ? first.value : `[${[first, ...more].map((item) => item.value).join(',')}]`
   }
   return text

@@ -22,7 +22,7 @@ export function writeJsonText(
   end: number,
 ): boolean {
   const length = end - start
-  output.room(length <= COUNTED ? length * 6 + 2 : jsonTextSize(bytes, start, end) + 2)
+  output.room(length <= COUNTED ? length * 6 + 8 : jsonTextSize(bytes, start, end) + 8)
   const out = output.out
   let at = output.length
   out[at++] = 34
@@ -77,7 +77,7 @@ export function writeJournalctlValue(
   end: number,
 ): void {
   const length = end - start
-  output.room(length <= COUNTED ? length * 4 + 2 : length * 2 + 2)
+  output.room(length <= COUNTED ? length * 4 + 8 : length * 2 + 8)
   const out = output.out
   let at = output.length
   out[at++] = 34

@@ -73,7 +73,7 @@ export function writeStrOrBin(
   end: number,
 ): void {
   const length = end - start
-  output.room(length + 5)
+  output.room(length + 16)
   const out = output.out
   const head = length < 32 ? 1 : length < 0x100 ? 2 : length < 0x10000 ? 3 : 5
   const at = output.length

@@ -23,6 +23,8 @@ export class Output {
   view: DataView = new DataView(this.out.buffer)
   /** Bytes written. */
   length = 0
+  #source: Uint8Array | undefined
+  #sourceWords: Uint32Array | undefined
 
   /** Makes sure that `bytes` more fit. */
   room(bytes: number): void {
@@ -34,9 +36,21 @@ export class Output {
     this.view = new DataView(grown.buffer)
   }
 
+  /** `bytes` as words, undefined when they are not aligned. The last answer is kept: decompressed values come many in one buffer. */
+  wordsOf(bytes: Uint8Array): Uint32Array | undefined {
+    if (bytes !== this.#source) {
+      this.#source = bytes
+      const aligned = (bytes.byteOffset & 3) === 0
+      this.#sourceWords = aligned ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2) : undefined
+    }
+    return this.#sourceWords
+  }
+
   /** Forgets the records, keeps the buffer. */
   reset(): void {
     this.length = 0
+    this.#source = undefined
+    this.#sourceWords = undefined
     if (this.out.length <= KEEP) return
     this.out = byteBuffer(START)
     this.view = new DataView(this.out.buffer)

@@ -1,7 +1,7 @@
 // `-o json-pretty`: as `-o json`, over several lines. Source: systemd json.c (json_variant_format with JSON_FORMAT_PRETTY).
 
 import type { JournalFile } from '../file.ts'
-import type { FlatField, FlatForm, GatheredItem } from './flat.ts'
+import { type FlatField, type FlatForm, type GatheredItem, makeLead } from './flat.ts'
 import { Head, type HeadPart } from './head.ts'
 import { groupByKey, JSON_THRESHOLD, jsonName } from './journalctlForms.ts'
 import { writeJournalctlValue } from './jsonText.ts'
@@ -33,7 +33,7 @@ export class PrettyJson implements FlatForm<FlatField> {
   }
 
   field(name: string, id: number): FlatField {
-    return { slot: id, drop: name === '_BOOT_ID', key: name, lead: Buffer.from(`,\n\t${jsonName(name)} : `, 'latin1'), kept: true }
+    return { slot: id, drop: name === '_BOOT_ID', key: name, lead: makeLead(`,\n\t${jsonName(name)} : `), kept: true }
   }
 
   value(output: Output, file: JournalFile): number {
@@ -58,7 +58,7 @@ export class PrettyJson implements FlatForm<FlatField> {
     for (const group of groupByKey(items).values()) {
       const [first, ...more] = group
       if (first === undefined) continue
-      text += Buffer.from(first.field.lead).toString('latin1')
+      text += first.field.lead.text
       // Newlines within strings are escaped, so those that are left belong to a list.
       text += more.length === 0 ? first.value : list(group.map((item) => item.value.replaceAll('\n', '\n\t')))
     }

@@ -2,7 +2,7 @@
 // systemd-journal-remote takes the records; a shape has no meaning here, and nothing has to be put beside a binary value.
 
 import type { JournalFile } from '../file.ts'
-import { EXTRA, type FlatForm } from './flat.ts'
+import { EXTRA, type FlatForm, makeLead } from './flat.ts'
 import { Head } from './head.ts'
 import { EXPORT_HEAD, writeExportField } from './journalctlForms.ts'
 import { Output } from './output.ts'
@@ -10,7 +10,7 @@ import { constants, type RecordField, RecordNames } from './recordNames.ts'
 import { Value } from './rules.ts'
 import type { RecordSpec } from './spec.ts'
 
-const NOTHING = new Uint8Array(0)
+const NOTHING = makeLead('')
 /** Names the fields that were cut, one each. */
 const TRUNCATED = 'LOGFERRY_TRUNCATED'
 

@@ -3,7 +3,7 @@
 
 import type { JournalFile } from '../file.ts'
 import { writeTimestamp } from './digits.ts'
-import { EXTRA, type FlatForm, GATHER, type GatheredItem } from './flat.ts'
+import { EXTRA, type FlatForm, GATHER, type GatheredItem, makeLead } from './flat.ts'
 import { Head, type HeadPart } from './head.ts'
 import { groupByKey } from './journalctlForms.ts'
 import { jsonLiteral, writeJournalctlValue, writeJsonText } from './jsonText.ts'
@@ -48,7 +48,7 @@ export class RecordJson implements FlatForm<RecordField> {
 
   field(name: string): RecordField {
     return this.#names.field(Buffer.from(name, 'latin1').toString('utf8'), (key) =>
-      Buffer.from(`,${jsonLiteral(key)}:`, 'latin1'),
+      makeLead(`,${jsonLiteral(key)}:`),
     )
   }
 
@@ -85,7 +85,7 @@ export class RecordJson implements FlatForm<RecordField> {
       const [first, ...more] = group
       if (first === undefined) continue
       const { key, lead, other } = first.field
-      text += Buffer.from(lead).toString('latin1')
+      text += lead.text
       text += more.length === 0 && !other ? first.value : `[${group.map((item) => item.value).join(',')}]`
       if (group.some((item) => item.base64 !== undefined)) {
         const exact = group.map((item) => (item.base64 === undefined ? 'null' : `"${item.base64}"`))

@@ -3,7 +3,7 @@
 
 import type { JournalFile } from '../file.ts'
 import { writeTimestamp } from './digits.ts'
-import { type FlatForm, GATHER, type GatheredItem } from './flat.ts'
+import { type FlatForm, GATHER, type GatheredItem, makeLead } from './flat.ts'
 import { Head, type HeadPart, type HeadValue } from './head.ts'
 import { groupByKey } from './journalctlForms.ts'
 import { closeMap, listHead, OPEN_MAP, strHead, strText, writeReplaced, writeStrOrBin } from './msgpack.ts'
@@ -46,7 +46,7 @@ export class RecordMsgpack implements FlatForm<RecordField> {
   }
 
   field(name: string): RecordField {
-    return this.#names.field(Buffer.from(name, 'latin1').toString('utf8'), (key) => bytesOf(strText(key)))
+    return this.#names.field(Buffer.from(name, 'latin1').toString('utf8'), (key) => makeLead(strText(key)))
   }
 
   value(output: Output, file: JournalFile, field: RecordField): number {

@@ -1,7 +1,7 @@
 // Which fields a record in shape `journal` has and what they are called there (sinks.md § 1.6): rules, constants, the limit of names. The
 // same for all encodings.
 
-import type { FlatField } from './flat.ts'
+import { type FlatField, type Lead } from './flat.ts'
 import { isCustom, NameLimit, type NameRules, Rules, Slots } from './rules.ts'
 import type { RecordSpec } from './spec.ts'
 
@@ -50,7 +50,7 @@ export class RecordNames {
   }
 
   /** @param lead what stands before the value of a member of that name */
-  field(name: string, lead: (key: string) => Uint8Array): RecordField {
+  field(name: string, lead: (key: string) => Lead): RecordField {
     const rules = this.rules.of(name)
     const custom = !rules.renamed && isCustom(name)
     const drop = rules.drop || this.#reserved.has(rules.name) || (custom && this.#custom === 'drop')

@@ -1,6 +1,6 @@
 // Names of systemd units as people type them, and which entries are about a unit (journalctl -u of systemd 252).
-import { problem } from '../errors.ts'
-import type { Match } from '../journal/match.ts'
+import { problem } from '../../errors.ts'
+import type { Match } from '../../journal/match.ts'
 
 const SUFFIXES = [
   'service',

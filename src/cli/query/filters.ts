@@ -1,7 +1,7 @@
 // From -u, -t, -p, -b and FIELD=value to one Match. journalctl builds a tree of ANDs and ORs; ours is its disjunctive form,
 // so an AND of two ORs is multiplied out. Facts: systemd journalctl.c and logs-show.c of 252, found by comparing.
-import { type Problem, problem } from '../errors.ts'
-import { type Match, parseMatchArgs } from '../journal/match.ts'
+import { type Problem, problem } from '../../errors.ts'
+import { type Match, parseMatchArgs } from '../../journal/match.ts'
 import { globPattern, isGlob, mangleUnit, unitMatches } from './unitNames.ts'
 
 /** The filter options shared by `read` and `backfill`, as commander hands them over. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { globPattern, isGlob, mangleUnit, unitMatches } from '../../src/cli/unitNames.ts'
+import { globPattern, isGlob, mangleUnit, unitMatches } from '../../../src/cli/query/unitNames.ts'
 
 describe('mangleUnit', () => {
   // Compared with the filter that journalctl 252 prints with SYSTEMD_LOG_LEVEL=debug.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseReadRequest, type ReadOptions } from '../../src/cli/readRequest.ts'
+import { parseReadRequest, type ReadOptions } from '../../../src/cli/query/request.ts'
 
 const NOW = 1_700_000_000_000_000
 const request = (options: Partial<ReadOptions>) =>

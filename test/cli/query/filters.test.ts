@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { both, buildMatch, parsePriorities } from '../../src/cli/filters.ts'
+import { both, buildMatch, parsePriorities } from '../../../src/cli/query/filters.ts'
 
 const none = () => []
 const is = (field: string, ...values: string[]) => ({ field, values })

@@ -1,9 +1,9 @@
 // The options of `read` as a checked request: everything that can be said about them without opening a journal.
 import { globSync } from 'node:fs'
-import { problem } from '../errors.ts'
-import { type CursorParts, parseCursor } from '../journal/cursor.ts'
-import type { JournalPlace } from '../journal/directory.ts'
-import { parseTime } from '../time.ts'
+import { problem } from '../../errors.ts'
+import { type CursorParts, parseCursor } from '../../journal/cursor.ts'
+import type { JournalPlace } from '../../journal/directory.ts'
+import { parseTime } from '../../time.ts'
 import { type BootChoice, parseBoot } from './boots.ts'
 import type { FilterOptions } from './filters.ts'
 

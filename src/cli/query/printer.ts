@@ -1,12 +1,12 @@
 // Entries to standard output in the chosen form, and the lines that journalctl puts after them.
 
-import { formatCursor } from '../journal/cursor.ts'
-import type { Encoder, EncoderSpec } from '../journal/encode/encoder.ts'
-import { createEncoder } from '../journal/encode/encoder.ts'
-import type { JournalFile } from '../journal/file.ts'
-import type { MemoryBudget } from '../journal/memory.ts'
-import type { Output } from './output.ts'
-import type { ReadRequest } from './readRequest.ts'
+import { formatCursor } from '../../journal/cursor.ts'
+import type { Encoder, EncoderSpec } from '../../journal/encode/encoder.ts'
+import { createEncoder } from '../../journal/encode/encoder.ts'
+import type { JournalFile } from '../../journal/file.ts'
+import type { MemoryBudget } from '../../journal/memory.ts'
+import type { Output } from '../output.ts'
+import type { ReadRequest } from './request.ts'
 
 // So much waits for one write: large enough that the system call costs nothing beside the encoding.
 const FULL = 1 << 20

@@ -1,11 +1,11 @@
 // Which boots a journal holds, and which one `-b` means. Hops from boot to boot by a match on _BOOT_ID, so it reads two
 // entries a boot, however long it was.
 import { readFileSync } from 'node:fs'
-import { problem } from '../errors.ts'
-import { formatCursor, parseCursor } from '../journal/cursor.ts'
-import type { JournalSet } from '../journal/directory.ts'
-import type { JournalFile } from '../journal/file.ts'
-import { JournalReader } from '../journal/reader.ts'
+import { problem } from '../../errors.ts'
+import { formatCursor, parseCursor } from '../../journal/cursor.ts'
+import type { JournalSet } from '../../journal/directory.ts'
+import type { JournalFile } from '../../journal/file.ts'
+import { JournalReader } from '../../journal/reader.ts'
 
 export interface Boot {
   readonly id: string
