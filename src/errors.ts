@@ -196,6 +196,11 @@ export const PROBLEMS = {
     (d: { path: string; why: string }) => `the job file ${d.path} cannot be used: ${d.why}`,
     (d) => `remove ${d.path} to begin this backfill anew; what it has sent so far may then be sent twice`,
   ),
+  LF_BACKFILL_UNAVAILABLE: row(
+    EXIT.unavailable,
+    (d: { sink: string; why: string }) => `gave up, since the sink "${d.sink}" cannot deliver: ${d.why}`,
+    () => 'mend it and give the same command again: it goes on from here. --patience says how long to wait',
+  ),
   LF_BACKFILL_SHARED_FILE: row(
     EXIT.locked,
     (d: { file: string; holder: string }) => `${d.file} is being written by ${d.holder}`,

@@ -55,6 +55,11 @@ export interface SinkTraits {
    * which costs a second encoding of every entry. Name the few that a template needs, or `[]`.
    */
   readonly fields?: readonly string[]
+  /**
+   * Nothing reads a batch any more once its write has resolved, not even a socket or a thread: its memory is then used again at
+   * once, which saves most of the garbage. Default false, and then the memory lives as long as somebody refers to it.
+   */
+  readonly releases?: boolean
   /** The batcher cuts to these; the target's hard limits, not tuning. */
   readonly limits: { readonly entries?: number; readonly bytes?: number; readonly entryBytes?: number }
 }

@@ -1,6 +1,6 @@
 // `logferry backfill`: ships a range of the journal to one sink, once. The literal arguments are the job: the same command goes on
 // with what a kill or a signal left undone. Progress goes to stderr, the summary to stdout.
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Config, loadConfig } from '../config/load.ts'
 import { formatMistake } from '../config/mistakes.ts'
 import { EXIT, problem } from '../errors.ts'
@@ -11,7 +11,7 @@ import type { SinkSpec } from '../pipeline/settings.ts'
 import { systemClock } from '../telemetry/clock.ts'
 import { createLog } from '../telemetry/log.ts'
 import { parseTime } from '../time.ts'
-import { formatDuration, formatSize } from '../units.ts'
+import { DURATION_FORM, formatDuration, formatSize, parseDuration } from '../units.ts'
 import { thisNode } from './daemon/node.ts'
 import { complain, print } from './output.ts'
 import { openProgress } from './progress.ts'
@@ -26,7 +26,8 @@ export interface BackfillOptions extends FilterOptions, PlaceOptions {
   readonly state?: string
   readonly since?: string
   readonly until?: string
-  readonly quiet?: boolean
+  readonly patience: string
+  readonly json?: boolean
 }
 
 /** Runs the command; resolves with the exit status. */
@@ -49,10 +50,12 @@ export async function backfill(matches: readonly string[], options: BackfillOpti
     complain(`logferry: no unit fits ${options.unit?.join(', ')}`)
     return EXIT.ok
   }
-  const progress = openProgress()
+  const progress = await openProgress()
+  const patience = new Patience(parsePatience(options.patience))
+  const state = options.state === undefined ? config.state : resolve(options.state)
   const summary = await ship(
     {
-      state: options.state === undefined ? config.state : resolve(options.state),
+      state,
       spec: { ...sink, settings: { ...sink.settings, match: both(sink.settings.match, narrowed) } },
       args: jobOf(matches, options),
       set,
@@ -65,16 +68,56 @@ export async function backfill(matches: readonly string[], options: BackfillOpti
       log: await createLog(config.log),
       clock: systemClock,
       shutdownTimeoutMs: config.shutdownTimeoutMs,
-      onProgress: (state: BackfillProgress) => progress.show(state),
+      onProgress(now) {
+        progress.show(now)
+        patience.note(now, systemClock.monotonic())
+      },
     },
-    stop.signal,
+    AbortSignal.any([stop.signal, patience.signal]),
   )
   progress.end()
   set.close()
-  complain(describe(options.sink, summary))
+  if (options.json) print(`${JSON.stringify({ sink: sink.name, ...summary })}\n`)
+  else complain(describe(sink.name, summary))
+  if (summary.rejected > 0) complain(`rejected entries are kept in ${join(state, sink.name, 'dead')}`)
   if (summary.status === 'finished') return EXIT.ok
-  complain('logferry: interrupted; the same command goes on from here')
-  return stop.status() ?? EXIT.unavailable
+  if (patience.signal.aborted) throw problem('LF_BACKFILL_UNAVAILABLE', { sink: sink.name, why: patience.trouble })
+  complain('the same command goes on from here')
+  return stop.status() ?? EXIT.ok
+}
+
+/** Ends a backfill whose destination has been away for too long: nobody may be there to see it wait. */
+class Patience {
+  readonly #end = new AbortController()
+  readonly #ms: number
+  #settled = -1
+  #since: number | undefined
+  trouble = ''
+
+  constructor(ms: number) {
+    this.#ms = ms
+  }
+
+  get signal(): AbortSignal {
+    return this.#end.signal
+  }
+
+  note(progress: BackfillProgress, nowMs: number): void {
+    const settled = progress.delivered + progress.rejected
+    const isStuck = progress.trouble !== undefined && settled === this.#settled
+    this.#settled = settled
+    this.#since = isStuck ? (this.#since ?? nowMs) : undefined
+    if (this.#since === undefined || nowMs - this.#since < this.#ms) return
+    this.trouble = progress.trouble ?? ''
+    this.#end.abort()
+  }
+}
+
+function parsePatience(text: string): number {
+  if (text === 'forever') return Number.POSITIVE_INFINITY
+  const ms = parseDuration(text)
+  if (ms === undefined) throw problem('LF_USAGE', { text: `--patience ${text}: expected ${DURATION_FORM}, or forever` })
+  return ms
 }
 
 function findSink(config: Config, name: string): SinkSpec {
@@ -95,7 +138,12 @@ function placeOf({ journal }: Config, options: BackfillOptions) {
 function jobOf(matches: readonly string[], options: BackfillOptions): string[] {
   const { since, until, priority, unit, identifier, directory, file } = options
   const one = { since, until, priority }
-  const many = { unit, identifier, directory: directory?.map((path) => resolve(path)), file: file?.map((path) => resolve(path)) }
+  const many = {
+    unit,
+    identifier,
+    directory: directory?.map((path) => resolve(path)),
+    file: file?.map((path) => resolve(path)),
+  }
   return [
     ...Object.entries(one).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}=${value}`])),
     ...Object.entries(many).flatMap(([name, values]) => (values ?? []).map((value) => `--${name}=${value}`)),
@@ -114,6 +162,5 @@ function describe(sink: string, summary: BackfillSummary): string {
     `  gaps       ${count(gaps)}`,
     `  time       ${formatDuration(seconds * 1000)}`,
   ]
-  if (rejected > 0) lines.push(`  rejected entries are kept: see ${'`'}logferry dead show${'`'}`)
   return lines.join('\n')
 }

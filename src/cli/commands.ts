@@ -111,6 +111,13 @@ function addBackfill(program: Command, done: Done): void {
     .option('-U, --until <time>', 'not newer than')
   addFilters(command)
   addPlace(command)
+  command
+    .option(
+      '--patience <time>',
+      'give up when nothing could be delivered for so long (exit status 69); or forever',
+      '10min',
+    )
+    .option('--json', 'print the summary as JSON to standard output')
   command.addHelpText(
     'after',
     `

@@ -4,15 +4,15 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { EXIT, type Problem } from '../errors.ts'
 import { formatCursor, parseCursor } from '../journal/cursor.ts'
 import { JournalSet } from '../journal/directory.ts'
-import { JournalFile } from '../journal/file.ts'
 import type { Match } from '../journal/match.ts'
 import { MemoryBudget } from '../journal/memory.ts'
 import { JournalReader } from '../journal/reader.ts'
 import { complain, openOutput } from './output.ts'
 import { currentBoot, findBoot } from './query/boots.ts'
-import { buildMatch, UNIT_FIELDS } from './query/filters.ts'
+import { buildMatch } from './query/filters.ts'
 import { Printer } from './query/printer.ts'
 import { parseReadRequest, type ReadOptions, type ReadRequest } from './query/request.ts'
+import { unitNames } from './query/unitNames.ts'
 import { endOnSignals } from './signals.ts'
 
 const MEMORY = 64 << 20
@@ -123,17 +123,6 @@ function bootOf(set: JournalSet, { boot, place }: ReadRequest): string | undefin
   if (boot === undefined) return undefined
   const own = place.machineId === 'local' && boot.id === undefined && boot.offset === 0
   return (own ? currentBoot() : undefined) ?? findBoot(set, boot)
-}
-
-function* unitNames(set: JournalSet): Generator<string> {
-  for (const { path } of set.files) {
-    const file = JournalFile.open(path, set.memory)
-    try {
-      for (const field of UNIT_FIELDS) for (const value of file.fieldValues(field)) yield value.toString()
-    } finally {
-      file.close()
-    }
-  }
 }
 
 /** Says each problem of single files once, as they are found: the rest of the journal is read all the same. */

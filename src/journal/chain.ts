@@ -54,6 +54,8 @@ export class Chain {
   #waiting: ChainFile[] = []
   #lead: ChainFile | undefined
   #isTaken = false
+  /** `copies.epoch` when `last` got its boot from an entry that passed there; -1: it did not. */
+  #epoch = -1
   /** The lead stays in front below this key (seqnum, negative when reading backwards). */
   #bound = 0
   /** As long as the seqnum of a plain lead is below this, there is nothing else to look at. */
@@ -131,11 +133,25 @@ export class Chain {
     if (head === undefined) return
     if (this.#reverse) last.place(head, 1)
     else {
-      if (head.seqnum !== last.seqnum + 1 || (this.unreported === 0 && this.gaps.isShared)) this.#account(head.seqnum)
+      this.#count(head, last)
       last.take(head)
     }
+    this.#epoch = -1
     this.#isTaken = true
     this.#fresh = false
+  }
+
+  /** The same for a head that `copies` let pass: later, or earlier backwards, than all that was taken of its boot. */
+  follow(head: JournalFile): void {
+    const { last, copies } = this
+    if (this.#epoch !== copies.epoch) {
+      this.take()
+      this.#epoch = copies.epoch
+      return
+    }
+    if (!this.#reverse) this.#count(head, last)
+    last.follow(head)
+    this.#isTaken = true
   }
 
   /** Moves over the taken head. Returns the new one. */
@@ -396,6 +412,7 @@ export class Chain {
   #reset(): void {
     this.report()
     this.last = new IdPosition()
+    this.#epoch = -1
     this.isKnown = false
     this.#reused = false
   }
@@ -446,6 +463,11 @@ export class Chain {
       return file.seqnum <= last.seqnum && isSameBoot(file, last) && file.monotonic <= last.monotonic
     }
     return file.seqnum < last.seqnum || (file.seqnum === last.seqnum && compareContent(file, last) <= 0)
+  }
+
+  #count(head: JournalFile, last: IdPosition): void {
+    const { seqnum } = head
+    if (seqnum !== last.seqnum + 1 || (this.unreported === 0 && this.gaps.isShared)) this.#account(seqnum)
   }
 
   /** A new stretch of numbers begins with `next`. */

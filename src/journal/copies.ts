@@ -15,6 +15,8 @@ export class Copies {
   /** Places in ids that have no file any more. */
   readonly orphans = new Map<string, IdPosition>()
   readonly #reverse: boolean
+  /** Counts the changes of boot, see Chain.follow. */
+  epoch = 0
   // The furthest stamp that any id was read to.
   #boot0 = 0
   #boot1 = 0
@@ -57,11 +59,14 @@ export class Copies {
       // Of the files nothing is left: what the id had by then was given.
       if (place.monotonic > file.monotonic || chain.countInRun(file) <= place.run) return true
     }
+    this.#monotonic = furthest
+    const isOtherBoot = this.#boot0 !== file.boot0 || this.#boot1 !== file.boot1 || this.#boot2 !== file.boot2
+    if (!isOtherBoot && this.#boot3 === file.boot3) return false
     this.#boot0 = file.boot0
     this.#boot1 = file.boot1
     this.#boot2 = file.boot2
     this.#boot3 = file.boot3
-    this.#monotonic = furthest
+    this.epoch++
     return false
   }
 

@@ -1,6 +1,6 @@
 // Which entries are wanted, with journalctl's semantics: values of one field ORed, fields ANDed, groups ORed; whole values, exactly.
-// A term `NAME=value` is one DATA object of a file, so an entry is judged by comparing offsets; where a file is complete and
-// matches are rare, the entry arrays of the DATA lead straight to them.
+// A term `NAME=value` is one DATA object of a file, so an entry is judged by comparing offsets; where matches are rare, the entry
+// arrays of the DATA lead straight to them.
 
 import { problem } from '../errors.ts'
 import type { JournalFile } from './file.ts'
@@ -63,7 +63,12 @@ interface Resolved {
   /** Groups of which every clause has a term in this file. */
   possible: (readonly number[])[]
   index: FileMatches | undefined
+  /** The header at the time when `index` was made. */
+  indexed: Header | undefined
 }
+
+/** With fewer entries left than this, looking at each costs less than asking the indexes. */
+const INDEX_FROM = 64
 
 /** With more terms than this a hash table beats comparing one after another. */
 const LINEAR_TERMS = 12
@@ -110,19 +115,40 @@ export class CompiledMatch {
   }
 
   /**
-   * Loads the next entry that matches, or the one before; false when there is none. `settled`: the file does not grow any more,
-   * so that its indexes are complete. Else the file stands at its last entry afterwards and goes on from there when it grew.
+   * Loads the next entry that matches, or the one before; false when there is none. `settled`: the file does not grow any more.
+   * Else it stands at its last entry afterwards, and goes on from there when it grew.
    */
   step(file: JournalFile, backwards: boolean, settled: boolean): boolean {
     if (this.isEverything) return backwards ? file.previous() : file.next()
     const resolved = this.#resolve(file)
     if (settled && resolved.possible.length === 0) return false
-    if (settled) {
-      resolved.index ??= new FileMatches(file, resolved.offsets, resolved.possible)
-      if (resolved.index.isRare) return backwards ? resolved.index.previous(file) : resolved.index.next(file)
+    const ahead = backwards ? Math.min(file.index, file.entryCount) : file.entryCount - file.index
+    if (ahead > INDEX_FROM) {
+      const found = this.#jump(file, resolved, backwards)
+      if (found !== undefined) return found
     }
     while (backwards ? file.previous() : file.next()) if (this.#matches(file, resolved)) return true
     return false
+  }
+
+  /** Goes by the indexes where that is worth it; undefined when it remains to look at every entry from where the file stands. */
+  #jump(file: JournalFile, resolved: Resolved, backwards: boolean): boolean | undefined {
+    if (resolved.index === undefined || resolved.indexed !== file.header) {
+      resolved.index = new FileMatches(file, resolved.offsets, resolved.possible)
+      resolved.indexed = file.header
+    }
+    const { index } = resolved
+    if (!index.isRare) return undefined
+    // The newest entry is linked into the indexes last, after it can be seen already.
+    if (backwards && file.index >= file.entryCount) {
+      if (!file.previous()) return false
+      if (this.#matches(file, resolved)) return true
+    }
+    while (backwards ? index.previous(file) : index.next(file)) if (this.#matches(file, resolved)) return true
+    if (!index.isRare) return undefined
+    if (backwards) return false
+    file.index = Math.max(file.index, file.entryCount - 2)
+    return undefined
   }
 
   #matches(file: JournalFile, resolved: Resolved): boolean {
@@ -177,7 +203,7 @@ export class CompiledMatch {
 
   #look(file: JournalFile): Resolved {
     const offsets = this.#clauses.map((clause) => clause.map((term) => file.findData(term)))
-    const empty = { terms: new Float64Array(0), clauses: new Uint16Array(0), possible: [], index: undefined }
+    const empty = { terms: new Float64Array(0), clauses: new Uint16Array(0), possible: [], index: undefined, indexed: undefined }
     const resolved: Resolved = { header: file.header, offsets, absent: false, ...empty }
     this.#sum(resolved)
     return resolved

@@ -62,6 +62,17 @@ export class IdPosition {
     this.run = run
   }
 
+  /** Moves over an entry of the same boot with a later monotonic time. */
+  follow(entry: Omit<EntryMark, 'seqnumId'>): void {
+    this.seqnum = entry.seqnum
+    this.realtime = entry.realtime
+    this.monotonic = entry.monotonic
+    this.xorHigh = entry.xorHigh
+    this.xorLow = entry.xorLow
+    this.hasXor = true
+    this.run = 1
+  }
+
   /** Stands at this entry, the `run`th of its boot and monotonic time. */
   place(entry: Omit<EntryMark, 'seqnumId'>, run: number): void {
     this.#copy(entry)

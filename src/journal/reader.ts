@@ -171,14 +171,20 @@ export class JournalReader {
         this.#newest?.report()
         this.#newest = chain
       }
-      const ordinal = this.#reverse ? UNKNOWN : chain.ordinal()
-      const isCopy = !chain.copies.passes(file) && chain.copies.has(chain, file, ordinal)
-      chain.take()
-      if (isCopy) {
-        this.#advance(chain)
-        continue
+      // Nearly every entry passes here.
+      if (chain.copies.passes(file)) {
+        chain.follow(file)
+        this.#ordinal = 0
+      } else {
+        const ordinal = this.#reverse ? UNKNOWN : chain.ordinal()
+        const isCopy = chain.copies.has(chain, file, ordinal)
+        chain.take()
+        if (isCopy) {
+          this.#advance(chain)
+          continue
+        }
+        this.#ordinal = ordinal
       }
-      this.#ordinal = ordinal
       this.#given = chain
       return file
     }
@@ -435,6 +441,8 @@ export class JournalReader {
       copies = new Copies(this.#reverse)
       this.#sources.set(source, copies)
     }
+    // From now on all numbers seen count; what was read before this is not missing.
+    for (const other of this.#chains.values()) if (other.gaps === gaps) gaps.start(other.last.seqnum)
     const [open, reverse, match] = [this.#open, this.#reverse, this.#match]
     return new Chain({ source, seqnumId, gaps, copies, end: last, open, reverse, match })
   }

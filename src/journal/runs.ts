@@ -144,55 +144,49 @@ export class RunFinder {
     this.#spans.delete(one)
   }
 
-  /** The run of this entry's stamp; undefined when files are missing that may have held it. */
+  /** The run of this entry's stamp, empty when there is none; undefined when files are missing that may have held some of it. */
   find(files: readonly ChainFile[], entry: EntryMark): Run | undefined {
     if (this.#run?.isOf(entry)) return this.#run
     const run = new Run(entry)
-    const next = this.#nextFile
-    this.#nextFile = undefined
-    if (next !== undefined && this.#collect(next, this.#nextIndex, entry, run) && this.#nextFile !== undefined) {
-      this.#run = run
-      return run
-    }
-    let isMissing = false
-    let earliest: Span | undefined
+    const holders: ChainFile[] = []
+    let first: ChainFile | undefined
     for (const one of files) {
       const span = this.#span(one)
       if (one.known.gone && this.#open.forLookup(one) === undefined) {
-        if (span === undefined ? isWithin(one, entry) : mayHold(span, entry)) isMissing = true
+        if (span === undefined ? isWithin(one, entry) : mayHold(span, entry)) return undefined
         continue
       }
       if (span === undefined) continue
-      earliest ??= span
-      if (!mayHold(span, entry)) continue
-      const file = this.#open.forLookup(one)
-      const index = file?.findMonotonic(bootIdOf(entry), entry.monotonic)
-      if (index !== undefined) this.#collect(one, index, entry, run)
+      // What stood before the first file that is left is unknown, unless the numbers begin there.
+      if (first === undefined && isSameBoot(span.head, entry) && span.head.monotonic >= entry.monotonic) {
+        if (one.known.header.headSeqnum > 1) return undefined
+      }
+      first ??= one
+      if (mayHold(span, entry)) holders.push(one)
     }
-    if (run.size > 0) {
-      this.#run = run
-      return run
-    }
-    const isBefore = earliest === undefined || (isSameBoot(earliest.head, entry) && earliest.head.monotonic > entry.monotonic)
-    return isBefore || isMissing ? undefined : run
+    if (first === undefined) return undefined
+    for (const one of holders) this.#collect(one, entry, run, holders.length === 1)
+    this.#run = run
+    return run
   }
 
-  /** Adds the entries of this stamp from `index` on. True when there are any. */
-  #collect(one: ChainFile, index: number, stamp: Stamp, run: Run): boolean {
+  /** Adds the entries of this stamp in one file. */
+  #collect(one: ChainFile, entry: EntryMark, run: Run, isOnly: boolean): void {
     const file = this.#open.forLookup(one)
-    if (file === undefined) return false
-    let found = false
-    let at = index
+    if (file === undefined) return
+    let at: number | undefined = this.#nextIndex
+    if (!isOnly || this.#nextFile !== one || !file.load(at) || !run.isOf(file)) {
+      at = file.findMonotonic(bootIdOf(entry), entry.monotonic)
+    }
+    this.#nextFile = undefined
+    if (at === undefined) return
     for (; at < file.entryCount; at++) {
       if (!file.load(at)) continue
-      if (!isSameStamp(file, stamp)) break
+      if (!run.isOf(file)) break
       run.add(file)
-      found = true
     }
-    // At a file's end the run may go on in the next one, so there is nothing to go on from.
-    this.#nextFile = found && at < file.entryCount ? one : undefined
+    this.#nextFile = one
     this.#nextIndex = at
-    return found
   }
 
   /** First and last stamp of a file; undefined when it has no entries, or is gone and was not looked at before. */

@@ -318,6 +318,9 @@ export interface CutLimits {
   readonly hardBytes: number
 }
 
+/** From this share of the byte limit on a batch is full: what still fits is not worth another chunk. */
+const NEARLY = 15 / 16
+
 /** `undefined`: another entry must be read before it can be said. `full`: a limit was reached, so there is no sense in waiting for more. */
 export type CutChoice = { readonly count: number; readonly full: boolean } | undefined
 
@@ -330,7 +333,7 @@ export function chooseCut(parts: readonly Part[], limits: CutLimits, endIsSafe: 
   const total = countEntries(parts)
   if (total === 0) return undefined
   const soft = countWithin(parts, limits.entries, limits.bytes)
-  const full = soft < total || soft >= limits.entries
+  const full = soft < total || soft >= limits.entries || countBytes(parts) >= limits.bytes * NEARLY
   const isSafe = (count: number): boolean => (count === total ? endIsSafe : !isJoined(parts, count))
   // Whatever follows decides.
   if (soft === total && !endIsSafe) return undefined
@@ -339,6 +342,13 @@ export function chooseCut(parts: readonly Part[], limits: CutLimits, endIsSafe: 
   const hard = countWithin(parts, limits.hardEntries, limits.hardBytes)
   for (let count = soft + 1; count <= hard; count++) if (isSafe(count)) return { count, full: true }
   return hard < total || hard >= limits.hardEntries ? { count: hard, full: true } : undefined
+}
+
+/** Record bytes of all parts together. */
+export function countBytes(parts: readonly Part[]): number {
+  let bytes = 0
+  for (const { chunk, from, to } of parts) bytes += recordBytes(chunk, from, to)
+  return bytes
 }
 
 /** Entries in all parts together. */

@@ -32,6 +32,11 @@ export interface Chunk {
   /** Fields for `Entry.get`, in journal export format; undefined when no sink of these asks for any. */
   readonly fields: { readonly bytes: Uint8Array<ArrayBuffer>; readonly ends: Uint32Array } | undefined
   cursor(index: number): Cursor
+  /**
+   * So many of its entries, given out in a part, are settled and will not be read again by whoever got them. When all takers
+   * have said so of all, the memory of the records is used for another chunk. Nobody has to say it.
+   */
+  done?(entries: number): void
 }
 
 /** Entries [from, to) of a chunk. */

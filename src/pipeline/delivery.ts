@@ -18,7 +18,12 @@ import type { DeadEntry, DeadLetterKeeper, SinkSettings } from './settings.ts'
 /** The end of a batch, as far as it goes. */
 export type Settlement =
   /** Every entry is delivered or buried; `target`: the position that the target now holds, if it took one. */
-  | { readonly kind: 'settled'; readonly target: Position | undefined }
+  | {
+      readonly kind: 'settled'
+      readonly target: Position | undefined
+      /** The sink promises that nothing reads the batch any more, and no write failed, which may leave a reader behind. */
+      readonly isReleased: boolean
+    }
   /** Given up because the pipeline stops; the entries are not settled. */
   | { readonly kind: 'left' }
   /** The target stands elsewhere: go on from there. */
@@ -97,6 +102,7 @@ export class Deliveries {
     let target: Position | undefined
     let failures = 0
     let failingSince: number | undefined
+    let isReleased = sink.traits.releases ?? false
     const first = await this.#withoutOversize(batch)
     if (first === 'left') return LEFT
     const work = first === undefined ? [] : [first]
@@ -105,6 +111,7 @@ export class Deliveries {
       const outcome = await this.#write(job)
       if (outcome === undefined) return LEFT
       if (outcome.kind === 'failed') {
+        isReleased = false
         if (this.calls.signal.aborted) return LEFT
         if (outcome.failure === 'refused') {
           work[0] = job.again()
@@ -157,7 +164,7 @@ export class Deliveries {
       const asked = outcome.kind === 'failed' ? outcome.retryAfterMs : retryAfter(outcome)
       if (!(await this.#pause(backoffMs(failures, settings.retry, asked, random), isHoldingBack))) return LEFT
     }
-    return { kind: 'settled', target }
+    return { kind: 'settled', target, isReleased }
   }
 
   /** Asks the target where it stands in a source, until it answers. undefined when the pipeline stops before that. */

@@ -4,7 +4,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Position } from '../sink.ts'
 import type { Clock } from '../telemetry/clock.ts'
-import { CutBatch, type CutChoice, type CutLimits, chooseCut, countEntries, splitParts } from './batch.ts'
+import { CutBatch, type CutChoice, type CutLimits, chooseCut, countBytes, countEntries, splitParts } from './batch.ts'
 import type { Part, Stream, Streams, Want } from './chunk.ts'
 import type { Settlement } from './delivery.ts'
 import { Frontier } from './frontier.ts'
@@ -170,9 +170,10 @@ export class Lane {
   /** What is missing to a full batch. */
   #want(): Want {
     const { entries, bytes } = this.#host.limits()
-    let heldBytes = 0
-    for (const { chunk, from, to } of this.#parts) heldBytes += recordBytes(chunk, from, to)
-    return { entries: Math.max(1, entries - countEntries(this.#parts)), bytes: Math.max(1, bytes - heldBytes) }
+    return {
+      entries: Math.max(1, entries - countEntries(this.#parts)),
+      bytes: Math.max(1, bytes - countBytes(this.#parts)),
+    }
   }
 
   #choose(): CutChoice {
@@ -217,6 +218,7 @@ export class Lane {
         if (settlement.kind !== 'settled') return
         if (this.#holdsPosition && settlement.target !== undefined) this.#target = settlement.target
         if (this.#frontier.settle(ticket)) this.#save()
+        if (settlement.isReleased) for (const { chunk, from, to } of head) chunk.done?.(to - from)
       })
       .finally(() => {
         place.free()

@@ -13,7 +13,7 @@ import type { PositionState } from '../journal/position.ts'
 import { JournalReader } from '../journal/reader.ts'
 import type { Cursor } from '../sink.ts'
 import { KEY_BYTES } from './batch.ts'
-import type { Chunk, StreamSpec, Want } from './chunk.ts'
+import type { Chunk, Part, StreamSpec, Want } from './chunk.ts'
 import { type Mark, Marks, markOf } from './marks.ts'
 
 /** A chunk is finished at so many bytes of records, or entries read: less than 10 ms of work, so that nobody waits long. */
@@ -21,6 +21,9 @@ const CHUNK_BYTES = 1024 * 1024
 const CHUNK_READ = 4096
 /** It ends a little before the bytes that are wanted, as one entry more would leave a rest behind every batch. */
 const MARGIN = 1 / 32
+/** Memory of chunks is used again in pieces of such a size, and so many are kept. */
+const RECYCLE_BYTES = 64 * 1024
+const RECYCLED_MOST = 2
 /** Lines of one write stay in one chunk up to this. */
 const RUN_BYTES = 4 * 1024 * 1024
 const RUN_READ = 32_768
@@ -52,8 +55,15 @@ export class WalkChunk implements Chunk {
   readonly after: PositionState
   /** Where each id stands at the end that moved, left-out entries and dropped copies included. */
   readonly tail: readonly Mark[]
+  readonly #onFree: (records: Uint8Array<ArrayBuffer>) => void
+  // Entries given out and not done, and one while the chunk is kept for others.
+  #uses = 1
 
-  constructor(parts: Omit<WalkChunk, 'count' | 'realtimes' | 'bytes' | 'cursor' | 'move'>) {
+  constructor(
+    parts: Omit<WalkChunk, 'count' | 'realtimes' | 'bytes' | 'cursor' | 'move' | 'give' | 'done'>,
+    onFree: (records: Uint8Array<ArrayBuffer>) => void,
+  ) {
+    this.#onFree = onFree
     this.source = parts.source
     this.count = parts.marks.count
     this.records = parts.records
@@ -83,6 +93,17 @@ export class WalkChunk implements Chunk {
 
   cursor(index: number): Cursor {
     return formatCursor(this.marks.entry(index))
+  }
+
+  /** Somebody gets the entries from `from` on. */
+  give(from: number): Part {
+    this.#uses += this.count - from
+    return { chunk: this, from, to: this.count }
+  }
+
+  done(uses: number): void {
+    this.#uses -= uses
+    if (this.#uses === 0) this.#onFree(this.records)
   }
 
   /** Moves a position over the entries [from, to), and at the chunk's end over what was left out behind them. */
@@ -119,6 +140,9 @@ export class Walk implements MemoryHolder {
   #pendingOrdinal = 0
   #number = 0
   #ring: WalkChunk[] = []
+  // Memory of chunks that are done with, for the next ones.
+  readonly #free: Uint8Array<ArrayBuffer>[] = []
+  #isClosed = false
   // The set's generation when the walk last looked and found nothing more.
   #generation = -1
   #gapSeen = 0
@@ -226,12 +250,14 @@ export class Walk implements MemoryHolder {
 
   /** Gives up the kept chunks; whoever still wants one reads it again. */
   release(): void {
-    this.#ring = []
+    this.#free.length = 0
+    for (const chunk of this.#ring.splice(0)) chunk.done(1)
   }
 
   close(): void {
     this.#memory.forget(this)
-    this.#ring = []
+    this.#isClosed = true
+    this.release()
     this.#reader.close()
     this.#encoder?.close()
     this.#fieldsEncoder?.close()
@@ -296,9 +322,9 @@ export class Walk implements MemoryHolder {
 
   #finish(before: PositionState, after: PositionState, closed: boolean, largest: number, missing: number): WalkChunk {
     const count = this.#marks.count
-    const chunk = new WalkChunk({
+    const parts = {
       source: this.#spec.source,
-      records: copyOut(this.#encoder),
+      records: this.#copyRecords(),
       ends: this.#ends.slice(0, count),
       gap: this.#gap,
       keys: this.#keys.slice(0, count * KEY_BYTES),
@@ -315,7 +341,8 @@ export class Walk implements MemoryHolder {
       before,
       after,
       tail: tailOf(before, after, this.#state.lastCursor()),
-    })
+    }
+    const chunk = new WalkChunk(parts, (records) => this.#recycle(records))
     this.#state = after.clone()
     this.#encoder?.reset()
     this.#fieldsEncoder?.reset()
@@ -325,11 +352,34 @@ export class Walk implements MemoryHolder {
     return chunk
   }
 
+  /** The encoder's buffer is used again for the next chunk, so what is shared is a copy. */
+  #copyRecords(): Uint8Array<ArrayBuffer> {
+    const encoder = this.#encoder
+    if (encoder === undefined) return new Uint8Array(0)
+    const size = encoder.length
+    const at = this.#free.findIndex(({ buffer }) => buffer.byteLength >= size)
+    const [found] = at < 0 ? [] : this.#free.splice(at, 1)
+    // Small chunks, as at the journal's end, are not worth it.
+    const room = size < RECYCLE_BYTES ? size : Math.ceil(size / RECYCLE_BYTES) * RECYCLE_BYTES
+    const records = new Uint8Array(found?.buffer ?? Buffer.allocUnsafeSlow(room).buffer, 0, size)
+    encoder.out.copy(records, 0, 0, size)
+    return records
+  }
+
+  #recycle(records: Uint8Array<ArrayBuffer>): void {
+    if (this.#isClosed || records.buffer.byteLength < RECYCLE_BYTES) return
+    if (this.#free.length < RECYCLED_MOST) this.#free.push(records)
+  }
+
   #keep(chunk: WalkChunk, keepBytes: number): void {
     this.#ring.push(chunk)
     let bytes = 0
     for (const kept of this.#ring) bytes += kept.bytes
-    while (this.#ring.length > 1 && bytes > keepBytes) bytes -= this.#ring.shift()?.bytes ?? 0
+    while (this.#ring.length > 1 && bytes > keepBytes) {
+      const oldest = this.#ring.shift()
+      bytes -= oldest?.bytes ?? 0
+      oldest?.done(1)
+    }
     this.#memory.use(this, bytes)
   }
 
@@ -363,9 +413,7 @@ function fieldsSpec(fields: readonly string[] | undefined): EncoderSpec {
   return fields === undefined ? { format: 'export' } : { format: 'export', only: fields }
 }
 
-// The encoder's buffer is used again for the next chunk; a copy of exactly its size is shared.
-function copyOut(encoder: Encoder | undefined): Uint8Array<ArrayBuffer> {
-  if (encoder === undefined) return new Uint8Array(0)
+function copyOut(encoder: Encoder): Uint8Array<ArrayBuffer> {
   const copy = Buffer.allocUnsafeSlow(encoder.length)
   encoder.out.copy(copy, 0, 0, encoder.length)
   return new Uint8Array(copy.buffer, copy.byteOffset, copy.length)

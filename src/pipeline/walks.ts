@@ -256,7 +256,7 @@ class WalkStream implements Stream {
     at.number = chunk.number + 1
     at.index = 0
     chunk.move(this.#read, from, chunk.count)
-    return { chunk, from, to: chunk.count }
+    return chunk.give(from)
   }
 }
 

@@ -262,7 +262,9 @@ describe('a flush', () => {
         const dirs = { run: join(root, '0'.repeat(32)), var: join(root, 'a'.repeat(32)) }
         for (const dir of Object.values(dirs)) mkdirSync(dir)
         const volatile = toStamps(before, 1)
-        const half = Math.floor((volatile.length * share) / 100)
+        let half = Math.floor((volatile.length * share) / 100)
+        // With the first lines of a write gone, nothing can tell the numbers of the others.
+        while (removed === 'archive' && volatile[half]?.monotonic === volatile[half - 1]?.monotonic && half > 0) half--
         forge(join(dirs.run, 'system@r-1.journal'), volatile.slice(0, half), { id: 'b', state: ARCHIVED })
         forge(join(dirs.run, 'system.journal'), volatile.slice(half), { id: 'b' })
         // What an earlier boot left in /var has the id that the flush goes on with.

@@ -14,9 +14,6 @@ export interface FilterOptions {
 /** Any entry. */
 export const EVERYTHING: Match = []
 
-/** The fields in which a unit's name may stand; patterns are compared with the values they have in the journal. */
-export const UNIT_FIELDS = ['_SYSTEMD_UNIT', 'COREDUMP_UNIT', 'UNIT', 'OBJECT_SYSTEMD_UNIT', '_SYSTEMD_SLICE'] as const
-
 const LEVELS = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug']
 const ALSO: Readonly<Record<string, string>> = { panic: 'emerg', error: 'err', warn: 'warning' }
 

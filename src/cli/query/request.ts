@@ -1,17 +1,10 @@
 // The options of `read` as a checked request: everything that can be said about them without opening a journal.
-import { globSync } from 'node:fs'
 import { problem } from '../../errors.ts'
 import { type CursorParts, parseCursor } from '../../journal/cursor.ts'
-import type { JournalPlace } from '../../journal/directory.ts'
 import { parseTime } from '../../time.ts'
 import { type BootChoice, parseBoot } from './boots.ts'
 import type { FilterOptions } from './filters.ts'
-
-/** Where the journal is; at most one of both is given, none means this machine's own. */
-export interface PlaceOptions {
-  readonly directory?: readonly string[]
-  readonly file?: readonly string[]
-}
+import { type Place, type PlaceOptions, parsePlace } from './place.ts'
 
 /** As commander hands them over. */
 export interface ReadOptions extends FilterOptions, PlaceOptions {
@@ -56,9 +49,6 @@ export interface ReadRequest {
   readonly quiet: boolean
 }
 
-/** Where JournalSet looks. */
-export type Place = Pick<JournalPlace, 'directories' | 'files' | 'machineId'>
-
 /** Where the first entry is. */
 export type StartAt =
   | { readonly kind: 'head' }
@@ -97,22 +87,6 @@ export function parseReadRequest(matches: readonly string[], options: ReadOption
     showCursor: options.showCursor === true,
     quiet: options.quiet === true || !TALKING.includes(options.output),
   }
-}
-
-/** The place the options name. Throws Problem LF_USAGE. */
-export function parsePlace(options: PlaceOptions): Place {
-  const { directory, file } = options
-  if (directory !== undefined && file !== undefined) throw usage('--directory and --file exclude each other')
-  if (directory !== undefined) return { directories: directory, machineId: 'any' }
-  if (file !== undefined) return { files: file.flatMap(expand), machineId: 'any' }
-  return { machineId: 'local' }
-}
-
-/** A pattern stands for the files it fits; one that fits none stands for itself, so that the error names it. */
-function expand(file: string): string[] {
-  if (!/[*?[]/.test(file)) return [file]
-  const found = globSync(file).sort()
-  return found.length === 0 ? [file] : found
 }
 
 function parseLines(options: ReadOptions, follow: boolean): number {

@@ -1,5 +1,7 @@
 // Names of systemd units as people type them, and which entries are about a unit (journalctl -u of systemd 252).
 import { problem } from '../../errors.ts'
+import type { JournalSet } from '../../journal/directory.ts'
+import { JournalFile } from '../../journal/file.ts'
 import type { Match } from '../../journal/match.ts'
 
 const SUFFIXES = [
@@ -19,6 +21,21 @@ const SUFFIXES = [
 const PLAIN = /[A-Za-z0-9:_.@\\-]/
 const GLOB = /[*?[]/
 const CORE_DUMP = 'fc2e22bc6ee647b6b90729ab34a250b1'
+
+// The fields in which the name of a unit may stand.
+const FIELDS = ['_SYSTEMD_UNIT', 'COREDUMP_UNIT', 'UNIT', 'OBJECT_SYSTEMD_UNIT', '_SYSTEMD_SLICE']
+
+/** The names of units that occur in a journal, some of them more than once. Read from the index, not from entries. */
+export function* unitNames(set: JournalSet): Generator<string> {
+  for (const { path } of set.files) {
+    const file = JournalFile.open(path, set.memory)
+    try {
+      for (const field of FIELDS) for (const value of file.fieldValues(field)) yield value.toString()
+    } finally {
+      file.close()
+    }
+  }
+}
 
 /** Is it a shell pattern? */
 export function isGlob(name: string): boolean {

@@ -135,7 +135,7 @@ export class EcsEncoder extends Encoder {
       }
       this.#seen[slot] = this.#serial
       const lead = field.targets[0].lead
-      if (quick === 'root') {
+      if (quick === 'message') {
         rootPairs++
         if (place >= 0) this.#write(lead + cache.texts[place])
         else if (file.shared || !this.#writeValue(file, field, lead)) {

@@ -3,7 +3,7 @@
 
 import { EcsDocument, ROOT } from './ecsDocument.ts'
 import { capabilityNames, leadingInteger, type Role, SEVERITIES, splitCommandLine } from './ecsFields.ts'
-import { EcsNames, ecsConstants, type EcsField, type Target } from './ecsNames.ts'
+import { EcsNames, ecsConstants, type EcsField, MESSAGE, type Target } from './ecsNames.ts'
 import type { Notation } from './notation.ts'
 import type { Output } from './output.ts'
 import type { Value } from './rules.ts'
@@ -45,6 +45,8 @@ export class EcsAssembly {
   readonly #places = new Map<string, Target | undefined>()
   /** Paths that renamed fields of this entry have. */
   readonly #taken = new Set<string>()
+  /** The pair `message` of this entry; it goes before all others. */
+  #message = ''
   readonly #severities: readonly { readonly name: string; readonly code: string }[]
 
   constructor(spec: RecordSpec, pieces: Notation) {
@@ -99,6 +101,7 @@ export class EcsAssembly {
   assemble(items: readonly EcsItem[]): EcsParts {
     const document = this.#document
     document.begin()
+    this.#message = ''
     const roles: Roles = {}
     const slots = new Set<number>()
     let simple = true
@@ -112,15 +115,15 @@ export class EcsAssembly {
     }
     if (simple && this.#taken.size === 0) {
       for (const { field, value } of items) {
-        for (const { node, lead } of field.targets) document.add(node, lead + value)
+        for (const target of field.targets) this.#put(target, value)
       }
     } else this.#addGroups(items)
     this.#addPriority(roles)
     this.#addProcess(roles)
     this.#addUser(roles)
     this.#addRest(roles)
-    const root = document.text(ROOT, [this.#journald])
-    const rootPairs = document.count
+    const root = this.#message + document.text(ROOT, [this.#journald])
+    const rootPairs = document.count + (this.#message === '' ? 0 : 1)
     const journald = document.text(this.#journald, [this.names.customNode])
     const journaldPairs = document.count
     const custom = document.text(this.names.customNode)
@@ -151,9 +154,9 @@ export class EcsAssembly {
     for (const { targets, items: group } of groups.values()) {
       const [first] = group
       const value = group.length === 1 ? first.value : pieces.list(group.map((item) => item.value))
-      for (const { path, node, lead } of targets) {
-        const isFree = !this.#taken.has(path) || group.some((item) => item.field.renamed === path)
-        if (isFree) this.#document.add(node, lead + value)
+      for (const target of targets) {
+        const { path } = target
+        if (!this.#taken.has(path) || group.some((item) => item.field.renamed === path)) this.#put(target, value)
       }
       if (group.some((item) => item.base64 !== undefined)) {
         const exact = group.map(({ base64 }) => (base64 === undefined ? pieces.nothing : pieces.text(base64)))
@@ -163,6 +166,11 @@ export class EcsAssembly {
     }
     if (cut.length > 0) this.#document.add(this.#logferry, pieces.lead('truncated') + pieces.list(cut))
     if (others.length > 0) this.#document.add(this.#logferry, pieces.lead('other') + pieces.list(others))
+  }
+
+  #put({ path, node, lead }: Target, value: string): void {
+    if (path === MESSAGE) this.#message = lead + value
+    else this.#document.add(node, lead + value)
   }
 
   #addPriority({ priority, facility }: Roles): void {

@@ -23,8 +23,8 @@ export interface EcsField {
   readonly targets: readonly Target[]
   readonly int: boolean
   readonly role: Role | undefined
-  /** Its only place is the top level, or journald.custom: it can follow a run without touching it. */
-  readonly quick: 'root' | 'custom' | undefined
+  /** Its only place is the message, or in journald.custom: it can follow a run without touching it. */
+  readonly quick: 'message' | 'custom' | undefined
   /** The name in journald.custom. */
   readonly custom: string | undefined
   readonly rules: NameRules
@@ -43,6 +43,9 @@ export function ecsConstants(spec: RecordSpec): Map<string, string> {
   for (const [path, value] of Object.entries(spec.fields.add ?? {})) members.set(path, value)
   return new Map([...members].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
+
+/** The path of what was logged. It stands first, so that it can be written before the run. */
+export const MESSAGE = 'message'
 
 /** The document's own members, which nothing else may write. */
 const OWN: readonly string[] = ['@timestamp', 'event', 'journald.cursor', 'journald.seqnum', 'journald.host', 'journald.custom', 'logferry']
@@ -101,14 +104,13 @@ export class EcsNames {
     const targets = (renamed === undefined ? (row?.paths ?? []) : [renamed])
       .map((path) => this.target(path))
       .filter((target) => target !== undefined)
-    const isRoot = targets.length === 1 && targets[0].node === 0 && known.role === undefined && !known.int && renamed !== 'tags'
     const only = renamed ?? (row?.paths.length === 1 ? row.paths[0] : undefined)
     return {
       ...known,
       slot: this.#slots.of(only ?? `field ${name}`),
       drop: rules.drop || (targets.length === 0 && known.role === undefined),
       targets,
-      quick: isRoot ? 'root' : undefined,
+      quick: targets.length === 1 && targets[0].path === MESSAGE ? 'message' : undefined,
       custom: undefined,
       renamed,
       other: false,

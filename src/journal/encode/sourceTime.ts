@@ -9,11 +9,18 @@ export function sourceRealtime(file: JournalFile): number | undefined {
   return parseRealtime(file.bytes.toString('latin1', file.equals + 1, file.end))
 }
 
-/** µs as journald's parser takes them: decimal, 0x hexadecimal, 0 octal, spaces in front allowed; a time that cannot be is none. */
+/** µs as journald's parser takes them: in base 10, or as 0x, 0o, 0 and 0b say; spaces in front allowed. A time that cannot be is none. */
 export function parseRealtime(text: string): number | undefined {
-  const match = /^[ \t\n\v\f\r]*\+?(?:0[xX]([0-9a-fA-F]+)|0([0-7]+)|([0-9]+))$/.exec(text)
+  const match = /^[ \t\n\v\f\r]*\+?(?:0x([0-9a-f]+)|0o?([0-7]+)|0b([01]+)|([1-9][0-9]*))$/i.exec(text)
   if (match === null) return undefined
-  const [, hex, octal, decimal] = match
-  const value = hex ? Number.parseInt(hex, 16) : octal ? Number.parseInt(octal, 8) : Number(decimal)
+  const [, hex, octal, binary, decimal] = match
+  const value =
+    hex !== undefined
+      ? Number.parseInt(hex, 16)
+      : octal !== undefined
+        ? Number.parseInt(octal, 8)
+        : binary !== undefined
+          ? Number.parseInt(binary, 2)
+          : Number(decimal)
   return value > 0 && value < VALID_REALTIME ? value : undefined
 }

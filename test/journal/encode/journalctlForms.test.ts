@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { createEncoder } from '../../../src/journal/encode/encoder.ts'
@@ -70,11 +69,11 @@ describe('caches', () => {
   const SPECS = [{ format: 'export' }, { format: 'json', all: false }, { format: 'json', all: true }] as const
 
   it.each(SPECS)('change nothing: %o', (spec) => {
-    for (const name of ['regular', 'compact', 'rotated', 'multi-boot', 'machines']) {
+    for (const name of ['regular', 'machines']) {
       const { dir } = openFixture(name)
       const first = encodeDir(dir, spec)
       // So small that they are dropped in the middle of entries.
-      for (const budget of [1, 40_000, 300_000]) expect(encodeDir(dir, spec, budget)).toEqual(first)
+      for (const budget of [1, 40_000]) expect(encodeDir(dir, spec, budget)).toEqual(first)
     }
   })
 
@@ -105,9 +104,4 @@ describe('caches', () => {
     encoder.close()
     expect(memory.used).toBe(0)
   })
-})
-
-it('reads the fixtures that the tests speak of', () => {
-  const { dir } = openFixture('compact')
-  expect(readFileSync(join(dir, 'a.journal')).toString('latin1', 0, 8)).toBe('LPKSHHRH')
 })
