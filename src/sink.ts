@@ -80,6 +80,8 @@ export interface Batch {
   readonly ends: Uint32Array
   /** The keys, 34 ASCII bytes each. */
   readonly keys: Uint8Array<ArrayBuffer>
+  /** What `entries[i].realtime` gives, without a view for each: microseconds since 1970. */
+  readonly realtimes: Float64Array
   /** The position that the target must hold before this batch. */
   readonly before: Position
   /** The position to resume from once this batch and all before it are settled. */

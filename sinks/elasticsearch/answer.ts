@@ -7,8 +7,7 @@ import { type BulkItem, exceedsMemory, plainType } from './itemErrors.ts'
 import type { Reply } from './transport.ts'
 
 /** Names of items, as few as will do and never without a status: an item without any of them would be left out of the answer. */
-export const FILTER =
-  'errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store'
+export const FILTER = 'errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store'
 
 /** What an answer with status 200 says. */
 export type BulkAnswer = 'all-created' | readonly BulkItem[]
@@ -86,12 +85,19 @@ export function failureOfBulk(reply: Reply, entries: number): SinkError {
   // A line of ours that it cannot read: what stood before may have been taken.
   if (status === 400 && (type === 'action_request_validation_exception' || /^Malformed action/.test(reason)))
     return new SinkError('in-doubt', `${says}: ${cut(reason)}`)
-  if (status === 400 && /unrecognized parameter/.test(reason)) return new SinkError('refused', `${says}: ${cut(reason)}`)
+  if (status === 400 && /unrecognized parameter/.test(reason))
+    return new SinkError('refused', `${says}: ${cut(reason)}`)
   // Refused before anything was done.
   if (status === 503 && NOT_BEGUN.has(type)) return new SinkError('unavailable', `${says}: ${cut(reason)}`, patience)
   if (status === 408 || status >= 500 || status < 300) return new SinkError('in-doubt', says, patience)
   if (status < 400) return new SinkError('refused', `${says}: redirects are not followed, name the address itself`)
   return new SinkError('refused', `${says}: is it Elasticsearch?`)
+}
+
+/** The answer to a request with one entry that says something about this entry: that it needs more memory than there is. */
+export function errorAlone(reply: Reply): BulkItem | undefined {
+  const { type, reason } = errorOf(reply)
+  return reply.status === 429 && exceedsMemory(reason) ? { status: 429, error: { type, reason } } : undefined
 }
 
 function whyUnauthorized(reason: string): string {

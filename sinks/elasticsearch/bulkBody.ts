@@ -79,7 +79,7 @@ export class BulkBodies {
         out.set(keys.subarray(index * KEY_BYTES, (index + 1) * KEY_BYTES), at)
         at += KEY_BYTES
       }
-      at += out.latin1Write(close, at)
+      at += out.write(close, at, 'latin1')
       at += from.copy(out, at, index === 0 ? 0 : (ends[index - 1] ?? 0) + 1, (ends[index] ?? 0) + 1)
     }
     return out.subarray(0, at)

@@ -22,7 +22,9 @@ export interface IndexName {
   render(entry: Named): string
 }
 
-type Part = { readonly kind: 'date'; readonly pieces: readonly DatePiece[] } | { readonly kind: 'text'; readonly template: Template }
+type Part =
+  | { readonly kind: 'date'; readonly pieces: readonly DatePiece[] }
+  | { readonly kind: 'text'; readonly template: Template }
 type DatePiece = string | ((date: Date) => number | string)
 
 /** `%{+yyyy.MM.dd}` as Logstash and Beats write it, or `{yyyy.MM.dd}`. */

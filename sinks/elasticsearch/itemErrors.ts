@@ -132,8 +132,7 @@ const RULES: readonly Rule[] = [
 ]
 
 const BY_TYPE = new Map<string, readonly Rule[]>()
-for (const rule of RULES)
-  for (const type of rule.types) BY_TYPE.set(type, [...(BY_TYPE.get(type) ?? []), rule])
+for (const rule of RULES) for (const type of rule.types) BY_TYPE.set(type, [...(BY_TYPE.get(type) ?? []), rule])
 
 /**
  * Types that speak of the index alone. Where its name comes from the entry's fields, they are about this entry: others go elsewhere.

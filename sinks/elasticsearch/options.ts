@@ -41,14 +41,10 @@ const secret = () => z.string().min(1).meta({ writeOnly: true })
 
 export const elasticsearchConfig = z
   .strictObject({
-    nodes: z
-      .array(node, { error: 'expected a list of addresses' })
-      .min(1)
-      .optional()
-      .meta({
-        title: 'list of addresses',
-        description: 'Addresses of nodes, used in turn. One that fails rests for 1 s, then up to 60 s.',
-      }),
+    nodes: z.array(node, { error: 'expected a list of addresses' }).min(1).optional().meta({
+      title: 'list of addresses',
+      description: 'Addresses of nodes, used in turn. One that fails rests for 1 s, then up to 60 s.',
+    }),
     cloud_id: z
       .string()
       .transform((id, context) => nodeOfCloud(id) ?? refuse(context, 'expected a Cloud ID: NAME:BASE64'))
@@ -67,7 +63,9 @@ export const elasticsearchConfig = z
       }),
     data_stream: indexName()
       .optional()
-      .meta({ description: 'A data stream instead of indexes, e.g. `logs-journald-default`. Fields may be part of the name.' }),
+      .meta({
+        description: 'A data stream instead of indexes, e.g. `logs-journald-default`. Fields may be part of the name.',
+      }),
     require_alias: z.boolean().default(false).meta({ description: '`index` must be an alias that is there.' }),
     pipeline: z
       .string()
@@ -75,11 +73,14 @@ export const elasticsearchConfig = z
       .optional()
       .meta({ description: "Ingest pipeline that entries go through; `_none`: not even the index's own." }),
     routing: template().optional().meta({ description: 'Routing of entries, e.g. `${_MACHINE_ID}`.' }),
-    ids: z.enum(['entry', 'auto']).default('entry').meta({
-      description:
-        '`entry`: the document of an entry has its key as id, so that one sent twice is stored once. `auto`: ids of the server, which ' +
-        'indexes faster; what is sent twice after a lost connection is stored twice.',
-    }),
+    ids: z
+      .enum(['entry', 'auto'])
+      .default('entry')
+      .meta({
+        description:
+          '`entry`: the document of an entry has its key as id, so that one sent twice is stored once. `auto`: ids of the server, which ' +
+          'indexes faster; what is sent twice after a lost connection is stored twice.',
+      }),
     template: z.boolean().default(false).meta({
       description:
         'Installs an index template for the target, with mappings for both shapes. Needs the privilege `manage_index_templates`.',
@@ -89,17 +90,23 @@ export const elasticsearchConfig = z
       .min(1)
       .optional()
       .meta({ description: 'Lifecycle policy that the installed template names.' }),
-    on_mapping_error: z.enum(['reject', 'stringify']).default('reject').meta({
-      description:
-        'An entry that does not fit the mapping goes to the dead letters (`reject`), or is stored with nothing but its time, its ' +
-        'message, and the rest as one text in `logferry.raw` (`stringify`).',
-    }),
+    on_mapping_error: z
+      .enum(['reject', 'stringify'])
+      .default('reject')
+      .meta({
+        description:
+          'An entry that does not fit the mapping goes to the dead letters (`reject`), or is stored with nothing but its time, its ' +
+          'message, and the rest as one text in `logferry.raw` (`stringify`).',
+      }),
     api_key: secret().optional().meta({ description: 'API key: `ID:KEY`, or the encoded form of both.' }),
     user: z.string().min(1).optional().meta({ description: 'User for basic authentication.' }),
     password: secret().optional().meta({ description: 'Password of the user.' }),
     token: secret().optional().meta({ description: 'Bearer token, e.g. of a service account.' }),
     tls: tlsOptions().optional(),
-    proxy: z.url({ protocol: /^https?$/ }).optional().meta({ description: 'Address of an HTTP proxy.' }),
+    proxy: z
+      .url({ protocol: /^https?$/ })
+      .optional()
+      .meta({ description: 'Address of an HTTP proxy.' }),
     compress: z
       .enum(['none', 'gzip'])
       .default('none')
@@ -143,7 +150,8 @@ export function nodeOfCloud(id: string): string | undefined {
   if (encoded === undefined) return undefined
   const [host, name] = Buffer.from(encoded, 'base64').toString().split('$')
   const [domain, port = '443'] = host?.split(':') ?? []
-  if (domain === undefined || !/^[\w.-]+$/.test(domain) || name === undefined || !/^[\w.-]+$/.test(name)) return undefined
+  if (domain === undefined || !/^[\w.-]+$/.test(domain) || name === undefined || !/^[\w.-]+$/.test(name))
+    return undefined
   return `https://${name}.${domain}:${port}`
 }
 

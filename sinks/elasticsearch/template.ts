@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { SinkError, type SinkHost } from '../../src/sink.ts'
 import { errorOf, failureOfBulk } from './answer.ts'
+import type { Target } from './target.ts'
 import type { Reply, Transport } from './transport.ts'
 
 type Mapping = Readonly<Record<string, unknown>>
@@ -59,7 +60,10 @@ function properties(): Record<string, unknown> {
   put('journald.custom', { type: 'flattened', ignore_above: 8191 })
   // Exact bytes and what found no room are kept, not searched.
   for (const path of ['logferry.base64', 'logferry.raw']) {
-    put(path, path.endsWith('raw') ? { type: 'keyword', index: false, doc_values: false } : { type: 'object', enabled: false })
+    put(
+      path,
+      path.endsWith('raw') ? { type: 'keyword', index: false, doc_values: false } : { type: 'object', enabled: false },
+    )
   }
   return root
 }
@@ -148,12 +152,7 @@ function failureOfTemplate(reply: Reply): SinkError {
   return failureOfBulk(reply, 0)
 }
 
-async function isInstalled(
-  transport: Transport,
-  name: string,
-  version: string,
-  signal: AbortSignal,
-): Promise<boolean> {
+async function isInstalled(transport: Transport, name: string, version: string, signal: AbortSignal): Promise<boolean> {
   const reply = await transport.send({ method: 'GET', path: `/_index_template/${encodeURIComponent(name)}`, signal })
   // A key that may write it but not read it.
   if (reply.status === 404 || reply.status === 403) return false
@@ -209,4 +208,20 @@ function parse(text: string): object {
   } catch {
     return {}
   }
+}
+
+/** The template of a target: for a data stream all namespaces of its dataset, for indexes all their names. */
+export function templateOf({ kind, name }: Target, lifecycle: string | undefined): TemplateOptions {
+  if (kind === 'data stream') {
+    const [type = 'logs', dataset = 'journald'] = name.pattern.split('-')
+    const stem = `${type}-${dataset}`
+    return {
+      name: stem.replaceAll('*', 'any'),
+      patterns: [`${stem}-*`, ...(dataset.includes('*') ? [] : [`${stem}.*-*`])],
+      isDataStream: true,
+      lifecycle,
+    }
+  }
+  const stem = name.pattern.replace(/\*.*$/, '').replace(/[-._]+$/, '')
+  return { name: stem === '' ? 'logferry' : stem, patterns: [name.pattern], isDataStream: false, lifecycle }
 }

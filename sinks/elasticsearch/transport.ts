@@ -69,7 +69,12 @@ export async function plainTransport({ nodes, authorization, tls, proxy }: Trans
     send: async (ask) => {
       const { method, path, query, body, signal } = ask
       const search = query === undefined ? '' : `?${new URLSearchParams(query)}`
-      const { status, headers, body: answer, url } = await client.send({
+      const {
+        status,
+        headers,
+        body: answer,
+        url,
+      } = await client.send({
         method,
         path: path + search,
         headers: { ...headersOf(ask), ...(authorization === undefined ? {} : { authorization }) },
@@ -114,7 +119,12 @@ async function sendOver(client: ElasticClient, ask: Ask, failures: WeakMap<Abort
   const headers = headersOf(ask)
   failures.delete(signal)
   try {
-    const { statusCode, headers: answered, body: text, meta } = await client.transport.request<string>(
+    const {
+      statusCode,
+      headers: answered,
+      body: text,
+      meta,
+    } = await client.transport.request<string>(
       {
         method,
         path,

@@ -6,9 +6,9 @@ import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isProblem, type Problem, problem } from '../errors.ts'
 import { Changes } from './changes.ts'
-import { type Candidate, isActiveName, Listing } from './listing.ts'
 import { JournalFile } from './file.ts'
 import { type Header, STATE_ARCHIVED } from './header.ts'
+import { type Candidate, isActiveName, Listing } from './listing.ts'
 import type { MemoryBudget } from './memory.ts'
 
 /** Where journald writes: persistent, and volatile until it is flushed. */
@@ -97,7 +97,10 @@ export class JournalSet {
       localId: place.machineId === 'any' ? undefined : localMachineId(),
       namespaces: place.namespaces ?? [],
     })
-    this.#changes = new Changes(() => this.#listing.paths, (renamed) => this.#look(renamed))
+    this.#changes = new Changes(
+      () => this.#listing.paths,
+      (renamed) => this.#look(renamed),
+    )
   }
 
   /**

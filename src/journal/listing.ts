@@ -57,8 +57,10 @@ export class Listing {
   constructor(options: ListingOptions) {
     this.#options = options
     this.#single = directory('', '', { root: false, retained: false })
-    for (const path of options.directories) this.#directories.set(path, directory(path, '', { root: true, retained: false }))
-    for (const path of options.retained) this.#directories.set(path, directory(path, '', { root: true, retained: true }))
+    for (const path of options.directories)
+      this.#directories.set(path, directory(path, '', { root: true, retained: false }))
+    for (const path of options.retained)
+      this.#directories.set(path, directory(path, '', { root: true, retained: true }))
   }
 
   /** The directories that exist, for watching. */

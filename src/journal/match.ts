@@ -26,7 +26,8 @@ export function parseMatchArgs(args: readonly string[]): Match {
     const equals = arg.indexOf('=')
     const field = arg.slice(0, Math.max(0, equals))
     if (!isFieldName(field)) {
-      const hint = 'a match is FIELD=value with a field name of capital letters, digits and underscores, for example PRIORITY=3'
+      const hint =
+        'a match is FIELD=value with a field name of capital letters, digits and underscores, for example PRIORITY=3'
       throw problem('LF_USAGE', { text: `"${arg}" is not a match`, hint })
     }
     if (group === undefined) {
@@ -203,7 +204,13 @@ export class CompiledMatch {
 
   #look(file: JournalFile): Resolved {
     const offsets = this.#clauses.map((clause) => clause.map((term) => file.findData(term)))
-    const empty = { terms: new Float64Array(0), clauses: new Uint16Array(0), possible: [], index: undefined, indexed: undefined }
+    const empty = {
+      terms: new Float64Array(0),
+      clauses: new Uint16Array(0),
+      possible: [],
+      index: undefined,
+      indexed: undefined,
+    }
     const resolved: Resolved = { header: file.header, offsets, absent: false, ...empty }
     this.#sum(resolved)
     return resolved
@@ -221,11 +228,15 @@ export class CompiledMatch {
 
   #sum(resolved: Resolved): void {
     const { offsets } = resolved
-    const present = offsets.flatMap((list, clause) => list.filter((offset) => offset !== 0).map((offset) => ({ offset, clause })))
+    const present = offsets.flatMap((list, clause) =>
+      list.filter((offset) => offset !== 0).map((offset) => ({ offset, clause })),
+    )
     resolved.absent = offsets.some((list) => list.includes(0))
     resolved.terms = Float64Array.from(present, (one) => one.offset)
     resolved.clauses = Uint16Array.from(present, (one) => one.clause)
-    resolved.possible = this.#groups.filter((group) => group.every((clause) => offsets[clause]?.some((offset) => offset !== 0)))
+    resolved.possible = this.#groups.filter((group) =>
+      group.every((clause) => offsets[clause]?.some((offset) => offset !== 0)),
+    )
     resolved.index = undefined
   }
 }

@@ -122,7 +122,9 @@ export class PositionState {
   static parse(text: Position): PositionState {
     if (!text.startsWith(VERSION)) {
       const version = /^(\d+)\./.exec(text)?.[1]
-      throw invalid(version === undefined ? 'it does not begin with a version' : `it is of version ${version}, 1 is known`)
+      throw invalid(
+        version === undefined ? 'it does not begin with a version' : `it is of version ${version}, 1 is known`,
+      )
     }
     const reader = new Unpacker(Buffer.from(text.slice(VERSION.length), 'base64url'))
     const boots = Array.from({ length: reader.count() }, () => reader.id())

@@ -106,12 +106,14 @@ export class JournalReader {
     const place = placeOf(cursor)
     let hasOwn = false
     for (const chain of this.#chains.values()) {
-      const isOwn = seqnumId === chain.seqnumId && seqnum !== undefined && (this.#reverse || chain.tailSeqnum() >= seqnum)
+      const isOwn =
+        seqnumId === chain.seqnumId && seqnum !== undefined && (this.#reverse || chain.tailSeqnum() >= seqnum)
       const copy = isOwn || place === undefined ? undefined : chain.findContent(place)
       hasOwn ||= isOwn
       if (isOwn) chain.seekSeqnum(seqnum)
       else if (copy !== undefined && copy > 0) chain.seekSeqnum(copy)
-      else if (bootId !== undefined && monotonic !== undefined && chain.seekMonotonic(bootId, monotonic)) this.#align(chain, place)
+      else if (bootId !== undefined && monotonic !== undefined && chain.seekMonotonic(bootId, monotonic))
+        this.#align(chain, place)
       else if (realtime !== undefined) chain.seekRealtime(realtime)
       else if (this.#reverse) chain.seekTail()
       else chain.seekHead()
@@ -479,7 +481,12 @@ export class JournalReader {
       const { head } = chain
       if (head === undefined) continue
       let at = order.length
-      for (let other = order[at - 1]?.head; other !== undefined && this.#compare(head, other) < 0; other = order[at - 1]?.head) at--
+      for (
+        let other = order[at - 1]?.head;
+        other !== undefined && this.#compare(head, other) < 0;
+        other = order[at - 1]?.head
+      )
+        at--
       order.splice(at, 0, chain)
     }
     this.#order = order

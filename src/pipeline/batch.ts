@@ -42,6 +42,7 @@ export class CutBatch implements Batch {
   // Index in the batch as it was first cut, when this one is narrower.
   readonly #origin: Uint32Array | undefined
   #entries: readonly Entry[] | undefined
+  #realtimes: Float64Array | undefined
 
   private constructor(shape: {
     source: string
@@ -80,6 +81,11 @@ export class CutBatch implements Batch {
   get entries(): readonly Entry[] {
     this.#entries ??= Array.from({ length: this.length }, (_, index) => new EntryView(this, index))
     return this.#entries
+  }
+
+  get realtimes(): Float64Array {
+    this.#realtimes ??= joinRealtimes(this.#parts, this.length)
+    return this.#realtimes
   }
 
   /** Record bytes, terminators included. */
@@ -245,6 +251,18 @@ function join(parts: readonly Part[]): {
     at += size
   }
   return { records, ends, keys }
+}
+
+function joinRealtimes(parts: readonly Part[], count: number): Float64Array {
+  const only = parts[0]
+  if (only !== undefined && parts.length === 1) return only.chunk.realtimes.subarray(only.from, only.to)
+  const realtimes = new Float64Array(count)
+  let entry = 0
+  for (const { chunk, from, to } of parts) {
+    realtimes.set(chunk.realtimes.subarray(from, to), entry)
+    entry += to - from
+  }
+  return realtimes
 }
 
 /** An entry of a batch, decoded only where it is asked. */

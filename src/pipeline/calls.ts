@@ -12,6 +12,9 @@ export class Abandoned extends Error {
 /** A call that goes on so long after its signal was aborted is reported. */
 const IGNORED_AFTER_MS = 10_000
 
+/** A reason of our own: making the default one, with its stack, costs more than everything else here. */
+const ENDED = 'the call has ended'
+
 export class SinkCalls {
   readonly #clock: Clock
   readonly #onIgnored: (text: string) => void
@@ -55,7 +58,7 @@ export class SinkCalls {
     try {
       return await Promise.race([call(controller.signal), left.promise])
     } finally {
-      timer.abort()
+      timer.abort(ENDED)
       this.#open.delete(entry)
     }
   }

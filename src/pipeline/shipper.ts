@@ -26,8 +26,6 @@ import type { DeadLetterKeeper, PositionKeeper, SinkSpec, StoredPosition } from 
 export interface ShipperParts {
   readonly spec: SinkSpec
   readonly streams: Streams
-  /** Whose position a target keeps, when it is not the sink's own: a backfill's job. */
-  readonly hostName?: string
   readonly positions: PositionKeeper
   readonly dead: DeadLetterKeeper
   readonly labels: Readonly<Record<string, string>>
@@ -198,7 +196,7 @@ export class Shipper {
     const log = this.#log
     const sink = this.spec.create({
       log: { info: (text, fields) => log.info(text, fields), warn: (text, fields) => log.warn(text, fields) },
-      name: this.#parts.hostName ?? name,
+      name,
       node,
       advance: (position, cursors) => streams.advance(position, cursors),
     })

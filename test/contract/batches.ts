@@ -57,6 +57,7 @@ export function makeBatch(length: number, options: BatchOptions = {}): Batch {
     records: own(Buffer.concat(parts)),
     ends,
     keys: own(Buffer.from(entries.map((entry) => entry.key).join(''), 'latin1')),
+    realtimes: Float64Array.from(entries, (entry) => entry.realtime),
     before,
     after,
   }

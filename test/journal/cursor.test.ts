@@ -11,12 +11,26 @@ const WHOLE = `s=${S};i=1a;b=${B};m=ff;t=60e014ddd56b;x=8000000000000001`
 function entryOf(text: string) {
   const { seqnumId, seqnum, bootId, monotonic, realtime, xor } = parseCursor(text)
   const words = { xorHigh: Number(xor! >> 32n), xorLow: Number(xor! & 0xffffffffn) }
-  return { seqnumId: seqnumId!, seqnum: seqnum!, monotonic: monotonic!, realtime: realtime!, ...bootWordsOf(bootId!), ...words }
+  return {
+    seqnumId: seqnumId!,
+    seqnum: seqnum!,
+    monotonic: monotonic!,
+    realtime: realtime!,
+    ...bootWordsOf(bootId!),
+    ...words,
+  }
 }
 
 describe('cursors', () => {
   it('are read in whole', () => {
-    const parts = { seqnumId: S, seqnum: 26, bootId: B, monotonic: 255, realtime: 0x60e014ddd56b, xor: 0x8000000000000001n }
+    const parts = {
+      seqnumId: S,
+      seqnum: 26,
+      bootId: B,
+      monotonic: 255,
+      realtime: 0x60e014ddd56b,
+      xor: 0x8000000000000001n,
+    }
     expect(parseCursor(WHOLE)).toEqual(parts)
   })
 
@@ -26,7 +40,8 @@ describe('cursors', () => {
   })
 
   it.each(UNDAMAGED)('are written as journalctl writes them: %s', (name) => {
-    for (const cursor of oracleCursors(openFixture(name)).slice(0, 50)) expect(formatCursor(entryOf(cursor))).toBe(cursor)
+    for (const cursor of oracleCursors(openFixture(name)).slice(0, 50))
+      expect(formatCursor(entryOf(cursor))).toBe(cursor)
   })
 
   it('write small hashes without leading zeroes', () => {

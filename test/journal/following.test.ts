@@ -144,8 +144,16 @@ describe('ids that share a counter', () => {
   it('fill the holes of each other', () => {
     const dir = tempDir()
     const all = stamps(1, 60)
-    forge(join(dir, 'system.journal'), all.filter(({ seqnum }) => seqnum % 3 !== 0), { id: '1' })
-    forge(join(dir, 'user-1.journal'), all.filter(({ seqnum }) => seqnum % 3 === 0 && seqnum !== 30), { id: '2' })
+    forge(
+      join(dir, 'system.journal'),
+      all.filter(({ seqnum }) => seqnum % 3 !== 0),
+      { id: '1' },
+    )
+    forge(
+      join(dir, 'user-1.journal'),
+      all.filter(({ seqnum }) => seqnum % 3 === 0 && seqnum !== 30),
+      { id: '2' },
+    )
     const set = openSet(dir)
     const one = reader(set)
     expect(seqnums(rest(one))).toEqual(range(1, 60).filter((n) => n !== 30))
@@ -158,7 +166,6 @@ describe('ids that share a counter', () => {
     again.close()
     set.close()
   })
-
 })
 
 describe('several growing files', () => {
@@ -245,7 +252,10 @@ describe('several growing files', () => {
 
 describe('a flush', () => {
   /** Lines of one write have one stamp; some are equal. */
-  const lines = fc.array(fc.record({ step: fc.constantFrom(0, 0, 0, 5), xor: fc.integer({ min: 1, max: 3 }) }), { minLength: 5, maxLength: 60 })
+  const lines = fc.array(fc.record({ step: fc.constantFrom(0, 0, 0, 5), xor: fc.integer({ min: 1, max: 3 }) }), {
+    minLength: 5,
+    maxLength: 60,
+  })
 
   function toStamps(list: readonly { step: number; xor: number }[], from: number): Stamp[] {
     let monotonic = 1000
@@ -257,52 +267,69 @@ describe('a flush', () => {
 
   it('repeats and loses nothing, wherever reading stood, with and without the old files, in the same reader or a new one', () => {
     fc.assert(
-      fc.property(lines, lines, fc.nat(100), fc.nat(59), fc.constantFrom('nothing', 'archive', 'all'), fc.boolean(), fc.boolean(), (before, after, share, cut, removed, restart, old) => {
-        const root = tempDir()
-        const dirs = { run: join(root, '0'.repeat(32)), var: join(root, 'a'.repeat(32)) }
-        for (const dir of Object.values(dirs)) mkdirSync(dir)
-        const volatile = toStamps(before, 1)
-        let half = Math.floor((volatile.length * share) / 100)
-        // With the first lines of a write gone, nothing can tell the numbers of the others.
-        while (removed === 'archive' && volatile[half]?.monotonic === volatile[half - 1]?.monotonic && half > 0) half--
-        forge(join(dirs.run, 'system@r-1.journal'), volatile.slice(0, half), { id: 'b', state: ARCHIVED })
-        forge(join(dirs.run, 'system.journal'), volatile.slice(half), { id: 'b' })
-        // What an earlier boot left in /var has the id that the flush goes on with.
-        const offset = old ? 1000 : 0
-        if (old) forge(join(dirs.var, 'system@v-0.journal'), [{ seqnum: 1000, monotonic: 5, realtime: 1e14 }], { id: 'c', state: ARCHIVED })
-        const set = openSet(root)
-        let one = reader(set)
-        const got: string[] = []
-        for (let n = 0; n < cut; n++) {
-          const keys = nextKey(one)
-          if (keys === undefined) break
-          got.push(keys)
-        }
-        const rotated = Math.floor(half / 2)
-        const copies = toStamps([...before, ...after.map((line, i) => (i === 0 ? { ...line, step: 7 } : line))], offset + 1)
-        forge(join(dirs.var, 'system@v-1.journal'), copies.slice(0, rotated), { id: 'c', state: ARCHIVED })
-        forge(join(dirs.var, 'system.journal'), copies.slice(rotated), { id: 'c' })
-        // A flush removes the files one after another.
-        if (removed === 'archive') rmSync(join(dirs.run, 'system@r-1.journal'))
-        if (removed === 'all') rmSync(dirs.run, { recursive: true })
-        if (restart) {
+      fc.property(
+        lines,
+        lines,
+        fc.nat(100),
+        fc.nat(59),
+        fc.constantFrom('nothing', 'archive', 'all'),
+        fc.boolean(),
+        fc.boolean(),
+        (before, after, share, cut, removed, restart, old) => {
+          const root = tempDir()
+          const dirs = { run: join(root, '0'.repeat(32)), var: join(root, 'a'.repeat(32)) }
+          for (const dir of Object.values(dirs)) mkdirSync(dir)
+          const volatile = toStamps(before, 1)
+          let half = Math.floor((volatile.length * share) / 100)
+          // With the first lines of a write gone, nothing can tell the numbers of the others.
+          while (removed === 'archive' && volatile[half]?.monotonic === volatile[half - 1]?.monotonic && half > 0)
+            half--
+          forge(join(dirs.run, 'system@r-1.journal'), volatile.slice(0, half), { id: 'b', state: ARCHIVED })
+          forge(join(dirs.run, 'system.journal'), volatile.slice(half), { id: 'b' })
+          // What an earlier boot left in /var has the id that the flush goes on with.
+          const offset = old ? 1000 : 0
+          if (old)
+            forge(join(dirs.var, 'system@v-0.journal'), [{ seqnum: 1000, monotonic: 5, realtime: 1e14 }], {
+              id: 'c',
+              state: ARCHIVED,
+            })
+          const set = openSet(root)
+          let one = reader(set)
+          const got: string[] = []
+          for (let n = 0; n < cut; n++) {
+            const keys = nextKey(one)
+            if (keys === undefined) break
+            got.push(keys)
+          }
+          const rotated = Math.floor(half / 2)
+          const copies = toStamps(
+            [...before, ...after.map((line, i) => (i === 0 ? { ...line, step: 7 } : line))],
+            offset + 1,
+          )
+          forge(join(dirs.var, 'system@v-1.journal'), copies.slice(0, rotated), { id: 'c', state: ARCHIVED })
+          forge(join(dirs.var, 'system.journal'), copies.slice(rotated), { id: 'c' })
+          // A flush removes the files one after another.
+          if (removed === 'archive') rmSync(join(dirs.run, 'system@r-1.journal'))
+          if (removed === 'all') rmSync(dirs.run, { recursive: true })
+          if (restart) {
+            const position = one.position()
+            one.close()
+            one = reader(set, position)
+          } else one.refresh()
+          got.push(...restKeys(one))
+          one.refresh()
+          got.push(...restKeys(one))
           const position = one.position()
           one.close()
           one = reader(set, position)
-        } else one.refresh()
-        got.push(...restKeys(one))
-        one.refresh()
-        got.push(...restKeys(one))
-        const position = one.position()
-        one.close()
-        one = reader(set, position)
-        expect(restKeys(one)).toEqual([])
-        one.close()
-        expect(got.length).toBe(copies.length + (old ? 1 : 0))
-        expect(new Set(got).size).toBe(got.length)
-        set.close()
-        rmSync(root, { recursive: true })
-      }),
+          expect(restKeys(one)).toEqual([])
+          one.close()
+          expect(got.length).toBe(copies.length + (old ? 1 : 0))
+          expect(new Set(got).size).toBe(got.length)
+          set.close()
+          rmSync(root, { recursive: true })
+        },
+      ),
       { numRuns: 60, endOnFailure: process.env['SHRINK'] === undefined },
     )
   })
@@ -311,7 +338,11 @@ describe('a flush', () => {
 describe('an id that comes late', () => {
   it('is read from its own beginning, however old its entries are', () => {
     const dir = tempDir()
-    forge(join(dir, 'system.journal'), stamps(1, 60).filter(({ seqnum }) => seqnum % 4 !== 0), { id: '1' })
+    forge(
+      join(dir, 'system.journal'),
+      stamps(1, 60).filter(({ seqnum }) => seqnum % 4 !== 0),
+      { id: '1' },
+    )
     const set = openSet(dir)
     const one = reader(set)
     expect(rest(one)).toHaveLength(45)
@@ -395,7 +426,11 @@ describe('seqnums', () => {
     show(active, 30)
     renameSync(active, join(dir, 'system@1.journal~'))
     const boot = { boot: 'b'.repeat(32) }
-    forge(join(dir, 'system.journal'), stamps(31, 60).map((stamp) => ({ ...stamp, realtime: 9e14 + stamp.seqnum, ...boot })), { visible: 10 })
+    forge(
+      join(dir, 'system.journal'),
+      stamps(31, 60).map((stamp) => ({ ...stamp, realtime: 9e14 + stamp.seqnum, ...boot })),
+      { visible: 10 },
+    )
     set = openSet(dir)
     one = reader(set, position)
     expect(one.position().toString()).toBe(position.toString())

@@ -12,7 +12,18 @@ import { forge, show } from './forge.ts'
 import { type OracleEntry, parseExport } from './oracle.ts'
 import { openSet, readDir, rest } from './reading.ts'
 
-const PLAIN = ['compact', 'regular', 'unkeyed', 'lz4-regular', 'multi-boot', 'rotated', 'users', 'machines', 'overlap', 'unclean']
+const PLAIN = [
+  'compact',
+  'regular',
+  'unkeyed',
+  'lz4-regular',
+  'multi-boot',
+  'rotated',
+  'users',
+  'machines',
+  'overlap',
+  'unclean',
+]
 
 const oracles = new Map<string, OracleEntry[]>()
 
@@ -35,7 +46,9 @@ function fits(entry: OracleEntry, match: Match): boolean {
 }
 
 function expected(name: string, match: Match): string[] {
-  return oracle(name).filter((entry) => fits(entry, match)).map((entry) => entry.cursor)
+  return oracle(name)
+    .filter((entry) => fits(entry, match))
+    .map((entry) => entry.cursor)
 }
 
 /** Values as they occur, frequent and rare ones, and some that do not. */
@@ -54,7 +67,9 @@ function termsOf(name: string) {
 function matchesOf(name: string): fc.Arbitrary<Match> {
   const clause = fc.array(termsOf(name), { minLength: 1, maxLength: 3 })
   const group = fc.array(clause, { minLength: 1, maxLength: 3 })
-  return fc.array(group, { minLength: 1, maxLength: 3 }).map((groups) => groups.map((clauses) => parseMatchArgs(clauses.flat())[0]!))
+  return fc
+    .array(group, { minLength: 1, maxLength: 3 })
+    .map((groups) => groups.map((clauses) => parseMatchArgs(clauses.flat())[0]!))
 }
 
 describe('matches on the command line', () => {
@@ -72,17 +87,24 @@ describe('matches on the command line', () => {
     expect(parseMatchArgs([])).toEqual([])
   })
 
-  it.each([[['+']], [['A=1', '+']], [['+', 'A=1']], [['A=1', '+', '+', 'B=1']], [['a=1']], [['=1']], [['A']], [['__CURSOR=1']], [['/bin/sh']]])(
-    'are refused when they are none: %j',
-    (args) => {
-      try {
-        parseMatchArgs(args)
-        expect.unreachable()
-      } catch (error) {
-        expect(isProblem(error, 'LF_USAGE')).toBe(true)
-      }
-    },
-  )
+  it.each([
+    [['+']],
+    [['A=1', '+']],
+    [['+', 'A=1']],
+    [['A=1', '+', '+', 'B=1']],
+    [['a=1']],
+    [['=1']],
+    [['A']],
+    [['__CURSOR=1']],
+    [['/bin/sh']],
+  ])('are refused when they are none: %j', (args) => {
+    try {
+      parseMatchArgs(args)
+      expect.unreachable()
+    } catch (error) {
+      expect(isProblem(error, 'LF_USAGE')).toBe(true)
+    }
+  })
 })
 
 describe('reading with a match', () => {
@@ -116,7 +138,12 @@ describe('reading with a match', () => {
 
   it('takes clauses of one field in a group as they are written: all must hold', () => {
     const { dir } = openFixture('compact')
-    const both: Match = [[{ field: 'PRIORITY', values: ['6', '5'] }, { field: 'PRIORITY', values: ['5', '4'] }]]
+    const both: Match = [
+      [
+        { field: 'PRIORITY', values: ['6', '5'] },
+        { field: 'PRIORITY', values: ['5', '4'] },
+      ],
+    ]
     const five = expected('compact', parseMatchArgs(['PRIORITY=5']))
     expect(five.length).toBeGreaterThan(0)
     expect(readDir(dir, { match: both })).toEqual(five)
@@ -131,8 +158,12 @@ describe('reading with a match', () => {
 
   it('compares with many terms as with few', () => {
     const { dir } = openFixture('rotated')
-    const values = [...new Set(oracle('rotated').flatMap((entry) => entry.fields.filter((field) => field.startsWith('MESSAGE='))))]
-    const match: Match = [[{ field: 'MESSAGE', values: values.filter((_, i) => i % 3 === 0).map((field) => field.slice(8)) }]]
+    const values = [
+      ...new Set(oracle('rotated').flatMap((entry) => entry.fields.filter((field) => field.startsWith('MESSAGE=')))),
+    ]
+    const match: Match = [
+      [{ field: 'MESSAGE', values: values.filter((_, i) => i % 3 === 0).map((field) => field.slice(8)) }],
+    ]
     const cursors = expected('rotated', match)
     expect(cursors.length).toBeGreaterThan(100)
     expect(readDir(dir, { match })).toEqual(cursors)
@@ -162,7 +193,9 @@ describe('reading with a match', () => {
     const dir = tempDir()
     const stamps = Array.from({ length: 300 }, (_, i) => ({ seqnum: i + 1, monotonic: i + 1 }))
     const path = forge(join(dir, 'system.journal'), stamps)
-    const messages = parseExport(openFixture('kernel').oracle('export')).map((entry) => entry.fields.find((field) => field.startsWith('MESSAGE='))!)
+    const messages = parseExport(openFixture('kernel').oracle('export')).map(
+      (entry) => entry.fields.find((field) => field.startsWith('MESSAGE='))!,
+    )
     const match = parseMatchArgs([messages[200]!])
     const numbers = messages.flatMap((message, i) => (message === messages[200] ? [i + 1] : []))
     show(path, 100)
@@ -185,11 +218,14 @@ describeWith(['journalctl'], 'journalctl', () => {
   it.each(['rotated', 'compact', 'users'])('gives the same for the same matches: %s', (name) => {
     const { dir } = openFixture(name)
     fc.assert(
-      fc.property(fc.array(fc.array(termsOf(name), { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 2 }), (groups) => {
-        const args = groups.flatMap((group, i) => (i === 0 ? group : ['+', ...group]))
-        const said = parseExport(journalctl(['-D', dir, '-o', 'export', ...args])).map((entry) => entry.cursor)
-        expect(readDir(dir, { match: parseMatchArgs(args) })).toEqual(said)
-      }),
+      fc.property(
+        fc.array(fc.array(termsOf(name), { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 2 }),
+        (groups) => {
+          const args = groups.flatMap((group, i) => (i === 0 ? group : ['+', ...group]))
+          const said = parseExport(journalctl(['-D', dir, '-o', 'export', ...args])).map((entry) => entry.cursor)
+          expect(readDir(dir, { match: parseMatchArgs(args) })).toEqual(said)
+        },
+      ),
       { numRuns: 8 },
     )
   })
@@ -198,7 +234,9 @@ describeWith(['journalctl'], 'journalctl', () => {
     const { dir } = openFixture(name)
     const cursors = readDir(dir)
     for (let k = 0; k < cursors.length; k += Math.ceil(cursors.length / 5)) {
-      const said = parseExport(journalctl(['-D', dir, '-o', 'export', `--after-cursor=${cursors[k]}`])).map((entry) => entry.cursor)
+      const said = parseExport(journalctl(['-D', dir, '-o', 'export', `--after-cursor=${cursors[k]}`])).map(
+        (entry) => entry.cursor,
+      )
       expect(cursors.slice(k + 1)).toEqual(said)
     }
   })

@@ -10,20 +10,24 @@ const floor = fc.oneof(
   fc.record({ realtime: fc.nat(2 ** 50) }),
   fc.record({ realtime: fc.nat(2 ** 50), bootId: hexId, monotonic: fc.nat(2 ** 40) }),
 )
-const entries = fc.tuple(fc.array(hexId, { minLength: 1, maxLength: 4 }), fc.array(hexId, { minLength: 1, maxLength: 3 })).chain(([ids, boots]) =>
-  fc.array(
-    fc.record({
-      seqnumId: fc.constantFrom(...ids),
-      seqnum: time,
-      realtime: time,
-      monotonic: time,
-      boot: fc.constantFrom(...boots),
-      xorHigh: fc.nat(2 ** 32 - 1),
-      xorLow: fc.nat(2 ** 32 - 1),
-    }).map(({ boot, ...mark }): EntryMark => ({ ...mark, ...bootWordsOf(boot) })),
-    { maxLength: 12 },
-  ),
-)
+const entries = fc
+  .tuple(fc.array(hexId, { minLength: 1, maxLength: 4 }), fc.array(hexId, { minLength: 1, maxLength: 3 }))
+  .chain(([ids, boots]) =>
+    fc.array(
+      fc
+        .record({
+          seqnumId: fc.constantFrom(...ids),
+          seqnum: time,
+          realtime: time,
+          monotonic: time,
+          boot: fc.constantFrom(...boots),
+          xorHigh: fc.nat(2 ** 32 - 1),
+          xorLow: fc.nat(2 ** 32 - 1),
+        })
+        .map(({ boot, ...mark }): EntryMark => ({ ...mark, ...bootWordsOf(boot) })),
+      { maxLength: 12 },
+    ),
+  )
 
 function mark(part: Partial<EntryMark>): EntryMark {
   const words = { boot0: 1, boot1: 2, boot2: 3, boot3: 4, xorHigh: 5, xorLow: 6 }
@@ -72,7 +76,15 @@ describe('positions', () => {
     const state = PositionState.empty({ realtime: 2 ** 50, bootId: 'f'.repeat(32), monotonic: 2 ** 40 })
     for (let i = 0; i < 50; i++) {
       const words = { boot0: i * 7919, boot1: 2 ** 32 - 1 - i, boot2: i, boot3: 9 }
-      state.take(mark({ seqnumId: Buffer.alloc(16, i + 1).toString('hex'), seqnum: 3e6 + i, realtime: 2 ** 50 + i, monotonic: 2 ** 40, ...words }))
+      state.take(
+        mark({
+          seqnumId: Buffer.alloc(16, i + 1).toString('hex'),
+          seqnum: 3e6 + i,
+          realtime: 2 ** 50 + i,
+          monotonic: 2 ** 40,
+          ...words,
+        }),
+      )
     }
     expect(state.toString().length).toBeLessThan(4096)
     expect(PositionState.parse(state.toString()).ids.size).toBe(50)
@@ -81,7 +93,14 @@ describe('positions', () => {
   it('fit 70 ids of one boot into 4 kB', () => {
     const state = PositionState.empty({ realtime: 2 ** 50 })
     for (let i = 0; i < 70; i++) {
-      state.take(mark({ seqnumId: Buffer.alloc(16, i + 1).toString('hex'), seqnum: 3e6 + i, realtime: 2 ** 50 + i, monotonic: 2 ** 40 }))
+      state.take(
+        mark({
+          seqnumId: Buffer.alloc(16, i + 1).toString('hex'),
+          seqnum: 3e6 + i,
+          realtime: 2 ** 50 + i,
+          monotonic: 2 ** 40,
+        }),
+      )
     }
     expect(state.toString().length).toBeLessThan(4096)
   })

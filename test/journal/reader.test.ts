@@ -6,7 +6,7 @@ import { JournalReader } from '../../src/journal/reader.ts'
 import { FIXTURES, openFixture, UNDAMAGED } from '../support/fixtures.ts'
 import { tempDir } from '../support/tempDir.ts'
 import { forge } from './forge.ts'
-import { oracleCursors, openSet, readDir, rest, restKeys, take } from './reading.ts'
+import { openSet, oracleCursors, readDir, rest, restKeys, take } from './reading.ts'
 
 const MERGED = ['rotated', 'users', 'machines', 'overlap', 'duplicate', 'unclean', 'multi-boot', 'clock-jump']
 const DAMAGED = FIXTURES.filter((name) => !UNDAMAGED.includes(name))
@@ -35,7 +35,9 @@ describe('order of entries', () => {
     const whole = oracleCursors(fixture, 'undamaged')
     const got = readDir(fixture.dir)
     expect(new Set(got).size).toBe(got.length)
-    expect(got.map((cursor) => whole.indexOf(cursor))).toEqual(got.map((cursor) => whole.indexOf(cursor)).sort((a, b) => a - b))
+    expect(got.map((cursor) => whole.indexOf(cursor))).toEqual(
+      got.map((cursor) => whole.indexOf(cursor)).sort((a, b) => a - b),
+    )
     expect(got.every((cursor) => whole.includes(cursor))).toBe(true)
     for (const cursor of oracleCursors(fixture)) expect(got).toContain(cursor)
     expect(readDir(fixture.dir, { reverse: true })).toEqual([...got].reverse())
@@ -208,7 +210,11 @@ describe('positions', () => {
         expect(from(reader.startPosition({ kind: 'now' }))).toEqual([])
         for (const entries of [0, 1, 7, oracle.length - 1, oracle.length, oracle.length + 1]) {
           const expected = entries === 0 ? [] : oracle.slice(-entries)
-          expect([name, entries, from(reader.startPosition({ kind: 'last', entries }))]).toEqual([name, entries, expected])
+          expect([name, entries, from(reader.startPosition({ kind: 'last', entries }))]).toEqual([
+            name,
+            entries,
+            expected,
+          ])
         }
         if (name === 'clock-jump') return
         const realtimeUs = parseCursor(oracle[Math.floor(oracle.length / 2)]!).realtime!

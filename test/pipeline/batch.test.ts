@@ -127,6 +127,7 @@ describe('CutBatch', () => {
     expect(batch.entries.map(({ key }) => Number(key))).toEqual([2, 3, 7, 10])
     expect(batch.entries[3]?.cursor).toBe('cursor of 10')
     expect(batch.entries[2]?.realtime).toBe(7e6)
+    expect([...batch.realtimes]).toEqual([2e6, 3e6, 7e6, 10e6])
     expect(Buffer.from(batch.entries[1]!.record).toString()).toBe('entry 3')
   })
 

@@ -5,7 +5,7 @@ import { JournalSet } from '../../src/journal/directory.ts'
 import { MemoryBudget } from '../../src/journal/memory.ts'
 import { PositionState } from '../../src/journal/position.ts'
 import { CutBatch, countEntries, splitParts } from '../../src/pipeline/batch.ts'
-import type { Part, Stream, StreamSpec } from '../../src/pipeline/chunk.ts'
+import type { Part, Stream, StreamSpec, Want } from '../../src/pipeline/chunk.ts'
 import { Walks } from '../../src/pipeline/walks.ts'
 import type { Position } from '../../src/sink.ts'
 import { Metrics } from '../../src/telemetry/metrics.ts'
@@ -38,9 +38,9 @@ function specOf(source: string, more: Partial<StreamSpec> = {}): StreamSpec {
   return { source, match: [], encoder: RECORD, fields: [], ...more }
 }
 
-function drain(stream: Stream, look = false): Part[] {
+function drain(stream: Stream, look = false, want?: Want): Part[] {
   const parts: Part[] = []
-  for (let part = stream.next(look); part !== undefined; part = stream.next(look)) parts.push(part)
+  for (let part = stream.next(look, want); part !== undefined; part = stream.next(look, want)) parts.push(part)
   return parts
 }
 
@@ -76,25 +76,28 @@ function prioritiesOf({ PRIORITY = [] }: OracleEntry): readonly string[] {
 }
 
 describe('a stream over real journals', () => {
-  it.each(['compact', 'machines', 'overlap', 'duplicate', 'users', 'rotated', 'unclean'])('gives every entry of the fixture %s once, with a key of its own', (name) => {
-    const { walks } = walksOver(openFixture(name).dir)
-    const cursors: string[] = []
-    const keys = new Set<string>()
-    for (const source of walks.sources()) {
-      const stream = walks.open(specOf(source), oldest(walks, source))
-      const parts = drain(stream)
-      cursors.push(...cursorsOf(parts))
-      if (parts.length > 0) {
-        const batch = CutBatch.of(parts, stream.cut(parts))
-        for (const { key } of batch.entries) keys.add(`${source} ${key}`)
+  it.each(['compact', 'machines', 'overlap', 'duplicate', 'users', 'rotated', 'unclean'])(
+    'gives every entry of the fixture %s once, with a key of its own',
+    (name) => {
+      const { walks } = walksOver(openFixture(name).dir)
+      const cursors: string[] = []
+      const keys = new Set<string>()
+      for (const source of walks.sources()) {
+        const stream = walks.open(specOf(source), oldest(walks, source))
+        const parts = drain(stream)
+        cursors.push(...cursorsOf(parts))
+        if (parts.length > 0) {
+          const batch = CutBatch.of(parts, stream.cut(parts))
+          for (const { key } of batch.entries) keys.add(`${source} ${key}`)
+        }
+        stream.close()
       }
-      stream.close()
-    }
-    const wanted = oracleOf(name).map((entry) => entry.__CURSOR)
-    expect([...cursors].sort()).toEqual([...wanted].sort())
-    expect(keys.size).toBe(wanted.length)
-    expect(walks.size).toBe(0)
-  })
+      const wanted = oracleOf(name).map((entry) => entry.__CURSOR)
+      expect([...cursors].sort()).toEqual([...wanted].sort())
+      expect(keys.size).toBe(wanted.length)
+      expect(walks.size).toBe(0)
+    },
+  )
 
   it('has the records that the encoder makes, one line each', () => {
     const { walks } = walksOver(openFixture('compact').dir)
@@ -280,12 +283,13 @@ describe('sharing', () => {
     const { walks } = walksOver(fixture.dir, 200_000)
     const source = walks.sources()[0]!
     const [fast, slow] = [0, 1].map(() => walks.open(specOf(source), oldest(walks, source))) as [Stream, Stream]
-    const firstOfSlow = slow.next()!
-    const ahead = cursorsOf(drain(fast))
+    const want = { entries: 50, bytes: 1e6 }
+    const firstOfSlow = slow.next(false, want)!
+    const ahead = cursorsOf(drain(fast, false, want))
     expect(ahead).toHaveLength(1546)
-    const rest = cursorsOf([firstOfSlow, slow.next()!])
+    const rest = cursorsOf([firstOfSlow, slow.next(false, want)!])
     expect(walks.size).toBe(2)
-    rest.push(...cursorsOf(drain(slow)))
+    rest.push(...cursorsOf(drain(slow, false, want)))
     expect(rest).toEqual(ahead)
     expect(slow.next(true)).toBeUndefined()
     expect(walks.size).toBe(1)
@@ -302,6 +306,36 @@ describe('sharing', () => {
     for (const stream of others) expect(cursorsOf(drain(stream))).toEqual(all)
     expect(set.memory.used).toBeLessThan(2_000_000)
     for (const stream of streams) stream.close()
+  })
+
+  it('uses the memory of a chunk again when all who took it are done, and not before', () => {
+    const { walks } = walksOver(openFixture('rotated').dir)
+    const source = walks.sources()[0]!
+    const [a, b] = [0, 1].map(() => walks.open(specOf(source), oldest(walks, source))) as [Stream, Stream]
+    const want = { entries: 200, bytes: 1e6 }
+    const taken: { part: Part; copy: Buffer }[] = []
+    const buffers = new Set<ArrayBuffer>()
+    for (let turn = 0; turn < 7; turn++) {
+      const part = a.next(false, want)!
+      expect(b.next(false, want)?.chunk).toBe(part.chunk)
+      taken.push({ part, copy: Buffer.from(part.chunk.records) })
+      buffers.add(part.chunk.records.buffer)
+    }
+    for (const { part } of taken) part.chunk.done?.(part.to - part.from)
+    walks.open(specOf(source), oldest(walks, source)).close()
+    // One taker and the ring still want them.
+    for (const { part, copy } of taken) expect(copy.equals(part.chunk.records)).toBe(true)
+    expect(buffers.size).toBe(7)
+    for (const stream of [a, b]) stream.close()
+
+    const alone = walks.open(specOf(source), oldest(walks, source))
+    const memories = new Set<ArrayBuffer>()
+    for (let part = alone.next(false, want); part !== undefined; part = alone.next(false, want)) {
+      memories.add(part.chunk.records.buffer)
+      part.chunk.done?.(part.to - part.from)
+    }
+    expect(memories.size).toBeLessThan(4)
+    alone.close()
   })
 
   it('lets files go while a sink rests and goes on where it was', () => {

@@ -37,7 +37,11 @@ export function copyPlain(
       const four = words[word] | 0
       // A high bit appears for a byte that is ≥ 0x80, 0x7f, < 0x20, `"` or `\`. A borrow can mark a good byte only beside a bad one.
       const bad =
-        (four | (four + 0x01010101) | (four - 0x20202020) | ((four ^ 0x22222222) - 0x01010101) | ((four ^ 0x5c5c5c5c) - 0x01010101)) &
+        (four |
+          (four + 0x01010101) |
+          (four - 0x20202020) |
+          ((four ^ 0x22222222) - 0x01010101) |
+          ((four ^ 0x5c5c5c5c) - 0x01010101)) &
         HIGH_BITS
       if (bad !== 0) break
       view.setInt32(to, four, true)
@@ -50,7 +54,11 @@ export function copyPlain(
       const mask = -1 << (rest << 3)
       const four = (words[word] & ~mask) | (0x20202020 & mask)
       const bad =
-        (four | (four + 0x01010101) | (four - 0x20202020) | ((four ^ 0x22222222) - 0x01010101) | ((four ^ 0x5c5c5c5c) - 0x01010101)) &
+        (four |
+          (four + 0x01010101) |
+          (four - 0x20202020) |
+          ((four ^ 0x22222222) - 0x01010101) |
+          ((four ^ 0x5c5c5c5c) - 0x01010101)) &
         HIGH_BITS
       if (bad === 0) {
         view.setInt32(to, four, true)

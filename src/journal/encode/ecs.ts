@@ -65,7 +65,10 @@ export class EcsEncoder extends Encoder {
       text(pieces.behind),
     ])
     this.#headPairs = 3
-    const value = (part: HeadPart & { value: string }): HeadPart => ({ ...part, lead: (length) => pieces.before(length) })
+    const value = (part: HeadPart & { value: string }): HeadPart => ({
+      ...part,
+      lead: (length) => pieces.before(length),
+    })
     const event = this.#assembly.eventPairs
     const before = text(pieces.lead('event') + pieces.mapHead(event.pairs + pieces.lead('id'), event.count + 1))
     const idEnd = pieces.behind + pieces.close + pieces.lead('journald')
@@ -97,7 +100,8 @@ export class EcsEncoder extends Encoder {
     const { itemWords, itemBase, itemStride, itemCount } = file
     const run = cache.findRun(itemWords, itemBase, itemStride, itemCount, file.offset - YOUNG)
     const build = cache.build
-    if (run === undefined || !this.#follow(file, cache, run, ordinal, start)) this.#assemble(file, cache, build, ordinal, start)
+    if (run === undefined || !this.#follow(file, cache, run, ordinal, start))
+      this.#assemble(file, cache, build, ordinal, start)
     if (this.#sourceTime !== undefined) writeTimestamp(this.out, start + this.#head.timestampAt, this.#sourceTime)
   }
 
@@ -202,7 +206,8 @@ export class EcsEncoder extends Encoder {
     for (const { field } of items) this.#slots[slotCount++] = field.slot
     if (new Set(items.map((item) => item.field.slot)).size !== items.length) return
     const parts = this.#assembly.assemble(items)
-    const open = parts.customPairs > 0 ? this.#customLead + this.#notation.open + this.#notation.first(parts.custom) : ''
+    const open =
+      parts.customPairs > 0 ? this.#customLead + this.#notation.open + this.#notation.first(parts.custom) : ''
     const text = parts.root + parts.journald + open
     const marks = [
       parts.root.length,

@@ -3,7 +3,7 @@
 
 import { EcsDocument, ROOT } from './ecsDocument.ts'
 import { capabilityNames, leadingInteger, type Role, SEVERITIES, splitCommandLine } from './ecsFields.ts'
-import { EcsNames, ecsConstants, type EcsField, MESSAGE, type Target } from './ecsNames.ts'
+import { type EcsField, EcsNames, ecsConstants, MESSAGE, type Target } from './ecsNames.ts'
 import type { Notation } from './notation.ts'
 import type { Output } from './output.ts'
 import type { Value } from './rules.ts'
@@ -134,7 +134,8 @@ export class EcsAssembly {
   #addGroups(items: readonly EcsItem[]): void {
     const pieces = this.#notation
     const untrusted = new Set<string>()
-    for (const { field } of items) if (field.custom !== undefined && !field.name.startsWith('_')) untrusted.add(field.custom)
+    for (const { field } of items)
+      if (field.custom !== undefined && !field.name.startsWith('_')) untrusted.add(field.custom)
     const groups = new Map<string, { readonly targets: readonly Target[]; readonly items: EcsItem[] }>()
     const others: string[] = []
     for (const item of items) {
@@ -147,7 +148,11 @@ export class EcsAssembly {
       const name = moved ? `${field.custom}_trusted` : undefined
       const key = name === undefined ? `${field.slot} ${field.slot > 4095 ? field.name : ''}` : `trusted ${name}`
       const group = groups.get(key)
-      if (group === undefined) groups.set(key, { targets: name === undefined ? field.targets : [this.names.customTarget(name)], items: [item] })
+      if (group === undefined)
+        groups.set(key, {
+          targets: name === undefined ? field.targets : [this.names.customTarget(name)],
+          items: [item],
+        })
       else group.items.push(item)
     }
     const cut: string[] = []
@@ -160,7 +165,10 @@ export class EcsAssembly {
       }
       if (group.some((item) => item.base64 !== undefined)) {
         const exact = group.map(({ base64 }) => (base64 === undefined ? pieces.nothing : pieces.text(base64)))
-        this.#document.add(this.#base64, pieces.lead(first.field.name) + (exact.length === 1 ? exact[0] : pieces.list(exact)))
+        this.#document.add(
+          this.#base64,
+          pieces.lead(first.field.name) + (exact.length === 1 ? exact[0] : pieces.list(exact)),
+        )
       }
       if (group.some((item) => item.cut)) cut.push(pieces.text(first.field.name))
     }

@@ -97,7 +97,16 @@ export const ECS_FIELDS: ReadonlyMap<string, EcsRow> = new Map(
 )
 
 /** Names of syslog's severities 0–7 in log.level. */
-export const SEVERITIES = ['emergency', 'alert', 'critical', 'error', 'warning', 'notice', 'informational', 'debug'] as const
+export const SEVERITIES = [
+  'emergency',
+  'alert',
+  'critical',
+  'error',
+  'warning',
+  'notice',
+  'informational',
+  'debug',
+] as const
 
 // Source: linux/capability.h, by number.
 const CAPABILITIES = (
@@ -113,7 +122,8 @@ export function capabilityNames(hex: string): string[] | undefined {
   const mask = BigInt(`0x${hex}`)
   const names: string[] = []
   for (let bit = 0; bit < 64; bit++) {
-    if (((mask >> BigInt(bit)) & 1n) === 1n) names.push(CAPABILITIES[bit] === undefined ? String(bit) : `CAP_${CAPABILITIES[bit]}`)
+    if (((mask >> BigInt(bit)) & 1n) === 1n)
+      names.push(CAPABILITIES[bit] === undefined ? String(bit) : `CAP_${CAPABILITIES[bit]}`)
   }
   return names
 }

@@ -1,8 +1,8 @@
 // Which field of the journal goes where in a document in shape `ecs`: the table, the field rules, and for what neither knows journald.custom.
 // Invariant: no path is both a value and an object, and none that the document writes itself is taken by a field.
 
-import { ECS_FIELDS, customName, type Role } from './ecsFields.ts'
 import type { EcsDocument } from './ecsDocument.ts'
+import { customName, ECS_FIELDS, type Role } from './ecsFields.ts'
 import type { Notation } from './notation.ts'
 import { NameLimit, type NameRules, Rules, Slots } from './rules.ts'
 import type { RecordSpec } from './spec.ts'
@@ -48,9 +48,30 @@ export function ecsConstants(spec: RecordSpec): Map<string, string> {
 export const MESSAGE = 'message'
 
 /** The document's own members, which nothing else may write. */
-const OWN: readonly string[] = ['@timestamp', 'event', 'journald.cursor', 'journald.seqnum', 'journald.host', 'journald.custom', 'logferry']
-const OWN_VALUES = ['log.level', 'log.syslog.priority', 'log.syslog.severity.code', 'log.syslog.severity.name', 'service.name', 'tags'].concat(
-  ['process.pid', 'process.command_line', 'process.args', 'process.args_count', 'process.thread.capabilities.effective'],
+const OWN: readonly string[] = [
+  '@timestamp',
+  'event',
+  'journald.cursor',
+  'journald.seqnum',
+  'journald.host',
+  'journald.custom',
+  'logferry',
+]
+const OWN_VALUES = [
+  'log.level',
+  'log.syslog.priority',
+  'log.syslog.severity.code',
+  'log.syslog.severity.name',
+  'service.name',
+  'tags',
+].concat(
+  [
+    'process.pid',
+    'process.command_line',
+    'process.args',
+    'process.args_count',
+    'process.thread.capabilities.effective',
+  ],
   ['user.id', 'user.group.id', 'user.effective.id', 'user.effective.group.id'],
 )
 
@@ -117,7 +138,10 @@ export class EcsNames {
     }
   }
 
-  #customPlace(name: string, rules: NameRules): Pick<EcsField, 'slot' | 'drop' | 'targets' | 'quick' | 'custom' | 'renamed' | 'other'> {
+  #customPlace(
+    name: string,
+    rules: NameRules,
+  ): Pick<EcsField, 'slot' | 'drop' | 'targets' | 'quick' | 'custom' | 'renamed' | 'other'> {
     const custom = customName(rules.name)
     const path = `journald.custom.${custom}`
     const drop = rules.drop || this.#custom === 'drop' || this.#fixed.has(path)

@@ -70,6 +70,7 @@ export class FieldTable<Field> {
 function hashName(bytes: Uint8Array, start: number, end: number): number {
   let hash = end - start
   for (let i = start; i < end; i += 3) hash = Math.imul(hash ^ bytes[i], 0x01000193)
-  if (end - start > 3) hash = Math.imul(hash ^ (bytes[end - 1] | (bytes[end - 2] << 8) | (bytes[end - 3] << 16)), 0x01000193)
+  if (end - start > 3)
+    hash = Math.imul(hash ^ (bytes[end - 1] | (bytes[end - 2] << 8) | (bytes[end - 3] << 16)), 0x01000193)
   return hash ^ (hash >>> 13)
 }

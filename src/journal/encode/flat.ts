@@ -119,7 +119,7 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
     const words = file.itemWords
     const base = file.itemBase
     const stride = file.itemStride
-    let run: Run | undefined = cache.findRun(words, base, stride, count, file.offset - YOUNG)
+    const run: Run | undefined = cache.findRun(words, base, stride, count, file.offset - YOUNG)
     let k = 0
     let pairs = 0
     if (run !== undefined) {

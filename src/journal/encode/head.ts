@@ -55,7 +55,15 @@ interface Template {
 }
 
 /** Counts of digits, in the order seqnum, monotonic, realtime, hash (hexadecimal), then seqnum, monotonic, realtime (decimal). */
-type Lengths = readonly [i: number, m: number, t: number, x: number, seqnum: number, monotonic: number, realtime: number]
+type Lengths = readonly [
+  i: number,
+  m: number,
+  t: number,
+  x: number,
+  seqnum: number,
+  monotonic: number,
+  realtime: number,
+]
 
 export class Head {
   readonly #parts: readonly HeadPart[]

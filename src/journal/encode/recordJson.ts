@@ -47,9 +47,7 @@ export class RecordJson implements FlatForm<RecordField> {
   }
 
   field(name: string): RecordField {
-    return this.#names.field(Buffer.from(name, 'latin1').toString('utf8'), (key) =>
-      makeLead(`,${jsonLiteral(key)}:`),
-    )
+    return this.#names.field(Buffer.from(name, 'latin1').toString('utf8'), (key) => makeLead(`,${jsonLiteral(key)}:`))
   }
 
   value(output: Output, file: JournalFile, field: RecordField): number {

@@ -1,7 +1,7 @@
 // Which fields a record in shape `journal` has and what they are called there (sinks.md § 1.6): rules, constants, the limit of names. The
 // same for all encodings.
 
-import { type FlatField, type Lead } from './flat.ts'
+import type { FlatField, Lead } from './flat.ts'
 import { isCustom, NameLimit, type NameRules, Rules, Slots } from './rules.ts'
 import type { RecordSpec } from './spec.ts'
 

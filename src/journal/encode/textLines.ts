@@ -26,7 +26,9 @@ const FIELDS = [
   'PRIORITY',
   '_TRANSPORT',
 ] as const
-const [MESSAGE, HOSTNAME, IDENTIFIER, COMM, PID, SYSLOG_PID, SOURCE_REALTIME, PRIORITY, TRANSPORT] = [0, 1, 2, 3, 4, 5, 6, 7, 8]
+const [MESSAGE, HOSTNAME, IDENTIFIER, COMM, PID, SYSLOG_PID, SOURCE_REALTIME, PRIORITY, TRANSPORT] = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8,
+]
 const OTHER = -1
 
 // Source: systemd terminal-util.h, for a terminal of 256 colours.
@@ -193,7 +195,8 @@ function formatBytes(bytes: number): string {
   ] as const) {
     const factor = 1024 ** power
     if (bytes < factor) continue
-    const below = power > 1 ? Math.floor((Math.floor(bytes / 1024 ** (power - 1)) * 10) / 1024) : Math.floor((bytes * 10) / factor)
+    const below =
+      power > 1 ? Math.floor((Math.floor(bytes / 1024 ** (power - 1)) * 10) / 1024) : Math.floor((bytes * 10) / factor)
     return `${Math.floor(bytes / factor)}.${below % 10}${unit}`
   }
   return `${bytes}B`

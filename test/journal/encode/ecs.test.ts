@@ -9,7 +9,9 @@ import { BOOT, encodeDir, type OddField, recordSpec, strictJson, unpack, writeEn
 type Document = any
 
 const ecs = (dir: string, changes: Partial<RecordSpec> = {}): Document[] => {
-  const documents = encodeDir(dir, recordSpec({ shape: 'ecs', ...changes })).map((record) => strictJson(record.toString('utf8')))
+  const documents = encodeDir(dir, recordSpec({ shape: 'ecs', ...changes })).map((record) =>
+    strictJson(record.toString('utf8')),
+  )
   const packed = encodeDir(dir, recordSpec({ shape: 'ecs', encoding: 'msgpack', ...changes })).map(unpack)
   // What is no text is bytes there and has nothing beside it.
   if (!JSON.stringify(documents).includes('"base64"')) expect(packed).toEqual(documents)
@@ -17,22 +19,27 @@ const ecs = (dir: string, changes: Partial<RecordSpec> = {}): Document[] => {
 }
 
 describe('shape ecs', () => {
-  it.each(['regular', 'compact', 'rotated', 'machines', 'kernel', 'damaged-page'])('has no member twice, and one document an entry: %s', (name) => {
-    const fixture = openFixture(name)
-    const documents = ecs(fixture.dir)
-    expect(documents).toHaveLength(fixture.facts.oracle_entries)
-    const records = encodeDir(fixture.dir, recordSpec()).map((record) => JSON.parse(record.toString('utf8')) as Document)
-    for (const [k, document] of documents.entries()) {
-      const record = records[k]
-      expect(document['@timestamp']).toBe(record['@timestamp'])
-      expect(document.message).toEqual(record.MESSAGE)
-      expect(document.journald.cursor).toBe(record.__CURSOR)
-      expect(document.journald.host.boot_id).toBe(record._BOOT_ID)
-      expect(document.systemd?.unit).toEqual(record._SYSTEMD_UNIT)
-      expect(document.journald.custom?.framework_id).toEqual(record.FRAMEWORK_ID)
-      expect(document.event.id).toMatch(/^[-0-9A-Z_a-z]{34}$/)
-    }
-  })
+  it.each(['regular', 'compact', 'rotated', 'machines', 'kernel', 'damaged-page'])(
+    'has no member twice, and one document an entry: %s',
+    (name) => {
+      const fixture = openFixture(name)
+      const documents = ecs(fixture.dir)
+      expect(documents).toHaveLength(fixture.facts.oracle_entries)
+      const records = encodeDir(fixture.dir, recordSpec()).map(
+        (record) => JSON.parse(record.toString('utf8')) as Document,
+      )
+      for (const [k, document] of documents.entries()) {
+        const record = records[k]
+        expect(document['@timestamp']).toBe(record['@timestamp'])
+        expect(document.message).toEqual(record.MESSAGE)
+        expect(document.journald.cursor).toBe(record.__CURSOR)
+        expect(document.journald.host.boot_id).toBe(record._BOOT_ID)
+        expect(document.systemd?.unit).toEqual(record._SYSTEMD_UNIT)
+        expect(document.journald.custom?.framework_id).toEqual(record.FRAMEWORK_ID)
+        expect(document.event.id).toMatch(/^[-0-9A-Z_a-z]{34}$/)
+      }
+    },
+  )
 })
 
 describeWith(['systemd-journal-remote'], 'an entry in shape ecs', () => {
@@ -139,18 +146,37 @@ describeWith(['systemd-journal-remote'], 'an entry in shape ecs', () => {
         code: { file: 'a.c', line: 12, func: 'main' },
         unit: 'x.service',
         coredump: { unit: 'c', user_unit: 'cu' },
-        kernel: { device: 'k', subsystem: 'ks', device_name: 'us', device_node_path: 'ud', device_symlinks: ['l1', 'l2'] },
+        kernel: {
+          device: 'k',
+          subsystem: 'ks',
+          device_name: 'us',
+          device_node_path: 'ud',
+          device_symlinks: ['l1', 'l2'],
+        },
         custom: { framework_id: 'f1' },
       },
     })
   })
 
   it('tells a login user from the effective one, and lets OBJECT_ fields replace those of the process', async () => {
-    expect(await one([['_UID', '0'], ['_GID', '0'], ['_AUDIT_LOGINUID', '1000'], ['_AUDIT_SESSION', '2']])).toEqual({
+    expect(
+      await one([
+        ['_UID', '0'],
+        ['_GID', '0'],
+        ['_AUDIT_LOGINUID', '1000'],
+        ['_AUDIT_SESSION', '2'],
+      ]),
+    ).toEqual({
       user: { id: '1000', effective: { id: '0', group: { id: '0' } } },
       journald: { uid: 0, gid: 0, audit: { login_uid: 1000, session: '2' } },
     })
-    const object: OddField[] = [['OBJECT_PID', '9'], ['OBJECT_UID', '5'], ['OBJECT_GID', '6'], ['OBJECT_CMDLINE', 'x y'], ['OBJECT_COMM', 'x']]
+    const object: OddField[] = [
+      ['OBJECT_PID', '9'],
+      ['OBJECT_UID', '5'],
+      ['OBJECT_GID', '6'],
+      ['OBJECT_CMDLINE', 'x y'],
+      ['OBJECT_COMM', 'x'],
+    ]
     expect(await one([['_PID', '1'], ['_UID', '0'], ['_GID', '0'], ['_CMDLINE', 'init'], ...object])).toEqual({
       process: { pid: 9, command_line: 'x y', args: ['x', 'y'], args_count: 2 },
       user: { id: '5', group: { id: '6' } },
@@ -165,7 +191,14 @@ describeWith(['systemd-journal-remote'], 'an entry in shape ecs', () => {
   })
 
   it('keeps what is no number as it is', async () => {
-    expect(await one([['_PID', 'many'], ['PRIORITY', '9'], ['CODE_LINE', '-3'], ['_UID', '007']])).toEqual({
+    expect(
+      await one([
+        ['_PID', 'many'],
+        ['PRIORITY', '9'],
+        ['CODE_LINE', '-3'],
+        ['_UID', '007'],
+      ]),
+    ).toEqual({
       log: { syslog: { priority: 9 } },
       process: { pid: 'many' },
       user: { id: '007' },
@@ -174,7 +207,13 @@ describeWith(['systemd-journal-remote'], 'an entry in shape ecs', () => {
   })
 
   it('keeps both of two fields that differ in their underscores alone', async () => {
-    expect(await one([['_FOO', 'trusted'], ['FOO', 'untrusted'], ['BAR', '1']])).toEqual({
+    expect(
+      await one([
+        ['_FOO', 'trusted'],
+        ['FOO', 'untrusted'],
+        ['BAR', '1'],
+      ]),
+    ).toEqual({
       journald: { custom: { foo: 'untrusted', foo_trusted: 'trusted', bar: '1' } },
     })
     expect(await one([['_FOO', 'trusted']])).toEqual({ journald: { custom: { foo: 'trusted' } } })
@@ -185,16 +224,31 @@ describeWith(['systemd-journal-remote'], 'an entry in shape ecs', () => {
   })
 
   it('names the service after the identifier where there is no unit', async () => {
-    expect(await one([['SYSLOG_IDENTIFIER', 'app'], ['_SYSTEMD_UNIT', 'x.scope']])).toMatchObject({ service: { name: 'app' } })
+    expect(
+      await one([
+        ['SYSLOG_IDENTIFIER', 'app'],
+        ['_SYSTEMD_UNIT', 'x.scope'],
+      ]),
+    ).toMatchObject({ service: { name: 'app' } })
   })
 
   it('gives the priority as RFC 5424 has it where asked to', async () => {
-    const document = await one([['PRIORITY', '3'], ['SYSLOG_FACILITY', '10']], { priority: 'rfc5424' })
+    const document = await one(
+      [
+        ['PRIORITY', '3'],
+        ['SYSLOG_FACILITY', '10'],
+      ],
+      { priority: 'rfc5424' },
+    )
     expect(document.log.syslog.priority).toBe(83)
   })
 
   it('keeps exact bytes, names what was cut, and lists what found no place', async () => {
-    const entry: OddField[] = [['MESSAGE', Buffer.from('a\xff', 'latin1')], ['ONE', '12345678'], ['TWO', '2']]
+    const entry: OddField[] = [
+      ['MESSAGE', Buffer.from('a\xff', 'latin1')],
+      ['ONE', '12345678'],
+      ['TWO', '2'],
+    ]
     expect(await one(entry, { fields: { maxBytes: 5 }, customLimit: 1 })).toEqual({
       message: 'a\ufffd',
       journald: { custom: { one: '12345' } },
@@ -203,13 +257,25 @@ describeWith(['systemd-journal-remote'], 'an entry in shape ecs', () => {
   })
 
   it('renames to paths, adds constants and labels, and lets them win', async () => {
-    const entry: OddField[] = [['MESSAGE', 'm'], ['APP', 'x'], ['_SYSTEMD_UNIT', 'u.service'], ['_HOSTNAME', 'h'], ['VERSION', '1']]
+    const entry: OddField[] = [
+      ['MESSAGE', 'm'],
+      ['APP', 'x'],
+      ['_SYSTEMD_UNIT', 'u.service'],
+      ['_HOSTNAME', 'h'],
+      ['VERSION', '1'],
+    ]
     const fields = {
       rename: { APP: 'service.name', VERSION: 'service.version' },
       add: { 'host.name': 'fixed', 'service.environment': 'prod', 'event.module': 'dcos' },
     }
     const dataStream = { type: 'logs', dataset: 'journal', namespace: 'default' }
-    const dir = await writeEntries([entry, [['MESSAGE', 'n'], ['_SYSTEMD_UNIT', 'u.service']]])
+    const dir = await writeEntries([
+      entry,
+      [
+        ['MESSAGE', 'n'],
+        ['_SYSTEMD_UNIT', 'u.service'],
+      ],
+    ])
     const [first, second] = ecs(dir, { fields, labels: { cluster: 'a' }, dataStream })
     expect(first).toMatchObject({
       event: { kind: 'event', dataset: 'journald', module: 'dcos' },
@@ -223,22 +289,39 @@ describeWith(['systemd-journal-remote'], 'an entry in shape ecs', () => {
 
   it('puts a field that was renamed to an impossible place among the custom ones', async () => {
     const rename = { A: 'log', B: 'message.text', C: 'event.id', D: '@timestamp', E: 'x..y', F: 'logferry.other' }
-    expect(await one([['MESSAGE', 'm'], ...Object.keys(rename).map((name): OddField => [name, '1'])], { fields: { rename } })).toEqual({
+    expect(
+      await one([['MESSAGE', 'm'], ...Object.keys(rename).map((name): OddField => [name, '1'])], {
+        fields: { rename },
+      }),
+    ).toEqual({
       message: 'm',
-      journald: { custom: { log: '1', message_text: '1', event_id: '1', '@timestamp': '1', x__y: '1', logferry_other: '1' } },
+      journald: {
+        custom: { log: '1', message_text: '1', event_id: '1', '@timestamp': '1', x__y: '1', logferry_other: '1' },
+      },
     })
   })
 
   it('leaves out what is excluded, also from members made of it', async () => {
-    const entry: OddField[] = [['_UID', '0'], ['_SYSTEMD_UNIT', 'u.service'], ['APP', 'x']]
+    const entry: OddField[] = [
+      ['_UID', '0'],
+      ['_SYSTEMD_UNIT', 'u.service'],
+      ['APP', 'x'],
+    ]
     expect(await one(entry, { fields: { exclude: ['_UID', '_SYSTEMD_UNIT'] }, custom: 'drop' })).toEqual({})
   })
 })
 
 it('reads numbers, command lines, capabilities and names as Filebeat does', () => {
-  expect(['12', '12,x', '+5', '-3', '1x', '', '1.5', '1234567890123456789'].map(leadingInteger)).toEqual(
-    [12, 12, 5, -3, undefined, undefined, undefined, undefined],
-  )
+  expect(['12', '12,x', '+5', '-3', '1x', '', '1.5', '1234567890123456789'].map(leadingInteger)).toEqual([
+    12,
+    12,
+    5,
+    -3,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ])
   expect(splitCommandLine('a  "b \\" c" --d="e f"\tg')).toEqual(['a', '"b \\" c"', '--d="e', 'f"', 'g'])
   expect(capabilityNames('10000000001')).toEqual(['CAP_CHOWN', 'CAP_CHECKPOINT_RESTORE'])
   expect(capabilityNames('20000000000')).toEqual(['41'])

@@ -58,11 +58,18 @@ export const BOOT = 'b0070000000000000000000000000001'
 export const START = 1_700_000_000_000_000
 
 /** Writes a journal with these entries, a second apart, and returns its folder. `boot` changes the boot id of single entries. */
-export async function writeEntries(entries: readonly (readonly OddField[])[], boot = (_: number) => BOOT): Promise<string> {
+export async function writeEntries(
+  entries: readonly (readonly OddField[])[],
+  boot = (_: number) => BOOT,
+): Promise<string> {
   const dir = tempDir()
   const stream = entries.map((fields, k) => {
     const head = `__REALTIME_TIMESTAMP=${START + k * 1_000_003}\n__MONOTONIC_TIMESTAMP=${5_000_000 + k * 1_000_003}\n_BOOT_ID=${boot(k)}\n`
-    return Buffer.concat([Buffer.from(head), ...fields.map(([name, value]) => exportField(name, value)), Buffer.from('\n')])
+    return Buffer.concat([
+      Buffer.from(head),
+      ...fields.map(([name, value]) => exportField(name, value)),
+      Buffer.from('\n'),
+    ])
   })
   await writeJournal(dir, 'odd', stream)
   return dir
@@ -76,7 +83,11 @@ export function sortedJson(text: string): string {
 function sortKeys(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sortKeys)
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, sortKeys(v)]))
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([k, v]) => [k, sortKeys(v)]),
+  )
 }
 
 /** Reads one MessagePack value that fills the whole buffer. A bin becomes a Buffer, a map an object; a key that occurs twice is an error. */

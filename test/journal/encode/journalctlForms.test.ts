@@ -8,7 +8,11 @@ import { journalctl } from '../../support/journals.ts'
 import { parseExport } from '../oracle.ts'
 import { encodeDir, encodeFiles, sortedJson, writeEntries } from './encoding.ts'
 
-const lines = (bytes: Buffer): string[] => bytes.toString('utf8').split('\n').filter((line) => line !== '')
+const lines = (bytes: Buffer): string[] =>
+  bytes
+    .toString('utf8')
+    .split('\n')
+    .filter((line) => line !== '')
 
 describe('journalctl -o export', () => {
   it.each(UNDAMAGED)('is byte for byte the same for %s', (name) => {
@@ -16,19 +20,28 @@ describe('journalctl -o export', () => {
     expect(Buffer.concat(encodeDir(fixture.dir, { format: 'export' })).equals(fixture.oracle('export'))).toBe(true)
   })
 
-  it.each(FIXTURES.filter((name) => !UNDAMAGED.includes(name)))('gives nothing foreign and nothing twice for %s', (name) => {
-    const fixture = openFixture(name)
-    const before = new Map(parseExport(fixture.oracle('undamaged')).map((entry) => [entry.cursor, entry]))
-    const ours = parseExport(Buffer.concat(encodeDir(fixture.dir, { format: 'export' })))
-    expect(new Set(ours.map((entry) => entry.cursor)).size).toBe(ours.length)
-    for (const entry of ours) expect(before.get(entry.cursor)?.fields).toEqual(expect.arrayContaining([...entry.fields]))
-    const cursors = new Set(ours.map((entry) => entry.cursor))
-    for (const entry of parseExport(fixture.oracle('export'))) expect(cursors).toContain(entry.cursor)
-  })
+  it.each(FIXTURES.filter((name) => !UNDAMAGED.includes(name)))(
+    'gives nothing foreign and nothing twice for %s',
+    (name) => {
+      const fixture = openFixture(name)
+      const before = new Map(parseExport(fixture.oracle('undamaged')).map((entry) => [entry.cursor, entry]))
+      const ours = parseExport(Buffer.concat(encodeDir(fixture.dir, { format: 'export' })))
+      expect(new Set(ours.map((entry) => entry.cursor)).size).toBe(ours.length)
+      for (const entry of ours)
+        expect(before.get(entry.cursor)?.fields).toEqual(expect.arrayContaining([...entry.fields]))
+      const cursors = new Set(ours.map((entry) => entry.cursor))
+      for (const entry of parseExport(fixture.oracle('export'))) expect(cursors).toContain(entry.cursor)
+    },
+  )
 
   it('gives just the fields asked for, without a head', async () => {
     const dir = await writeEntries([
-      [['MESSAGE', 'one'], ['PRIORITY', '6'], ['TAG', 'a'], ['TAG', 'b']],
+      [
+        ['MESSAGE', 'one'],
+        ['PRIORITY', '6'],
+        ['TAG', 'a'],
+        ['TAG', 'b'],
+      ],
       [['PRIORITY', '5']],
     ])
     const records = encodeDir(dir, { format: 'export', only: ['MESSAGE', 'TAG'] }).map(String)
@@ -53,7 +66,14 @@ describe('journalctl -o json-pretty', () => {
     text
       .split(/^\}\n/m)
       .filter((entry) => entry !== '')
-      .map((entry) => entry.replace(/^\{\n/, '').trimEnd().split(/,\n(?=\t")/).sort().join(',\n'))
+      .map((entry) =>
+        entry
+          .replace(/^\{\n/, '')
+          .trimEnd()
+          .split(/,\n(?=\t")/)
+          .sort()
+          .join(',\n'),
+      )
 
   it.each(['regular', 'compact', 'uncompressed'])('is the same but for the order of members for %s', (name) => {
     const fixture = openFixture(name)

@@ -41,7 +41,10 @@ function expected(file: JournalFile, encoding: 'json' | 'msgpack'): Members {
     const bytes = Buffer.from(field.slice(name.length + 1), 'latin1')
     const text = bytes.toString('utf8')
     const isText = Buffer.from(text, 'utf8').equals(bytes)
-    const value = { shown: isText || encoding === 'json' ? text : bytes, exact: isText ? null : bytes.toString('base64') }
+    const value = {
+      shown: isText || encoding === 'json' ? text : bytes,
+      exact: isText ? null : bytes.toString('base64'),
+    }
     values.set(name, [...(values.get(name) ?? []), value])
   }
   for (const [name, list] of values) {
@@ -98,14 +101,25 @@ describe('records in shape journal', () => {
 
 describeWith(['systemd-journal-remote'], 'records of odd entries', () => {
   it('escape control characters and keep exact bytes beside what is no text', async () => {
-    const dir = await writeEntries([[['MESSAGE', '\x1b[31mred\0\r\u0085"\\'], ['BAD', Buffer.from('caf\xe9', 'latin1')]]])
+    const dir = await writeEntries([
+      [
+        ['MESSAGE', '\x1b[31mred\0\r\u0085"\\'],
+        ['BAD', Buffer.from('caf\xe9', 'latin1')],
+      ],
+    ])
     const [record] = encodeDir(dir, recordSpec()).map(String)
     expect(record).toContain(String.raw`"MESSAGE":"\u001b[31mred\u0000\r\u0085\"\\"`)
     expect(record).toContain('"BAD":"caf\ufffd","logferry.base64.BAD":"Y2Fm6Q=="')
   })
 
   it('write binary values as journalctl does, or without the exact bytes, where that is asked for', async () => {
-    const dir = await writeEntries([[['BAD', Buffer.from('a\xff', 'latin1')], ['ESC', '\x1b'], ['TEXT', 'é']]])
+    const dir = await writeEntries([
+      [
+        ['BAD', Buffer.from('a\xff', 'latin1')],
+        ['ESC', '\x1b'],
+        ['TEXT', 'é'],
+      ],
+    ])
     expect(json(dir, { binary: 'array' }).map(fieldsOf)).toEqual([{ BAD: [97, 255], ESC: [27], TEXT: 'é' }])
     expect(json(dir, { binary: 'replace' }).map(fieldsOf)).toEqual([{ BAD: 'a\ufffd', ESC: '\x1b', TEXT: 'é' }])
     expect(msgpack(dir, { binary: 'replace' }).map(fieldsOf)).toEqual([{ BAD: 'a\ufffd', ESC: '\x1b', TEXT: 'é' }])
@@ -136,9 +150,20 @@ describeWith(['systemd-journal-remote'], 'records of odd entries', () => {
 
   it('take the time at which the message was sent where that is asked for', async () => {
     const dir = await writeEntries([
-      [['MESSAGE', 'a'], ['_SOURCE_REALTIME_TIMESTAMP', '1600000000123456']],
-      [['MESSAGE', 'b'], ['_SOURCE_REALTIME_TIMESTAMP', '1600000000123456'], ['TAG', '1'], ['TAG', '2']],
-      [['MESSAGE', 'c'], ['_SOURCE_REALTIME_TIMESTAMP', 'never']],
+      [
+        ['MESSAGE', 'a'],
+        ['_SOURCE_REALTIME_TIMESTAMP', '1600000000123456'],
+      ],
+      [
+        ['MESSAGE', 'b'],
+        ['_SOURCE_REALTIME_TIMESTAMP', '1600000000123456'],
+        ['TAG', '1'],
+        ['TAG', '2'],
+      ],
+      [
+        ['MESSAGE', 'c'],
+        ['_SOURCE_REALTIME_TIMESTAMP', 'never'],
+      ],
       [['MESSAGE', 'd']],
     ])
     const entryTime = (k: number) => expected2(k)
@@ -191,7 +216,10 @@ describeWith(['systemd-journal-remote'], 'field rules', () => {
   })
 
   it('rename, and make a list where two fields get one name', async () => {
-    const fields = { include: ['MESSAGE', 'APP', 'TAG', '_PID'], rename: { MESSAGE: 'message', APP: 'TAG', _PID: 'process.pid' } }
+    const fields = {
+      include: ['MESSAGE', 'APP', 'TAG', '_PID'],
+      rename: { MESSAGE: 'message', APP: 'TAG', _PID: 'process.pid' },
+    }
     const record = await one(fields)
     expect(record).toMatchObject({ message: 'password=secret é', 'process.pid': '7' })
     expect([...(record['TAG'] as string[])].sort()).toEqual(['one', 'two', 'x'])
@@ -199,18 +227,29 @@ describeWith(['systemd-journal-remote'], 'field rules', () => {
   })
 
   it('add constants and labels, which win over fields of that name', async () => {
-    const record = await one({ include: ['MESSAGE', 'APP'], add: { APP: 'mine', env: 'prod' } }, { labels: { cluster: 'a' } })
+    const record = await one(
+      { include: ['MESSAGE', 'APP'], add: { APP: 'mine', env: 'prod' } },
+      { labels: { cluster: 'a' } },
+    )
     expect(record).toEqual({ 'labels.cluster': 'a', APP: 'mine', env: 'prod', MESSAGE: 'password=secret é' })
   })
 
   it('mask values of one field or of all, before anything else', async () => {
     const pattern = /secret/g
-    const mask = [{ field: 'MESSAGE', pattern, replace: '***' }, { pattern: /^o(n)e$/, replace: '$1' }]
+    const mask = [
+      { field: 'MESSAGE', pattern, replace: '***' },
+      { pattern: /^o(n)e$/, replace: '$1' },
+    ]
     expect(await one({ include: ['MESSAGE', 'TAG'], mask })).toEqual({ MESSAGE: 'password=*** é', TAG: ['n', 'two'] })
   })
 
   it('mask what is no text too, so that nothing of it is left beside the value', async () => {
-    const dir = await writeEntries([[['MESSAGE', Buffer.from('secret \xff', 'latin1')], ['APP', Buffer.from('\xff', 'latin1')]]])
+    const dir = await writeEntries([
+      [
+        ['MESSAGE', Buffer.from('secret \xff', 'latin1')],
+        ['APP', Buffer.from('\xff', 'latin1')],
+      ],
+    ])
     const mask = [{ pattern: /secret/, replace: '***' }]
     expect(json(dir, { fields: { mask } }).map(fieldsOf)).toEqual([
       { MESSAGE: '*** \ufffd', APP: '\ufffd', 'logferry.base64.APP': '/w==' },
@@ -220,7 +259,12 @@ describeWith(['systemd-journal-remote'], 'field rules', () => {
   })
 
   it('cut long values between characters, and name them', async () => {
-    const entry: OddField[] = [['MESSAGE', `${'x'.repeat(9)}é`], ['APP', 'short'], ['TAG', 'y'.repeat(11)], ['TAG', 'z']]
+    const entry: OddField[] = [
+      ['MESSAGE', `${'x'.repeat(9)}é`],
+      ['APP', 'short'],
+      ['TAG', 'y'.repeat(11)],
+      ['TAG', 'z'],
+    ]
     expect(await one({ maxBytes: 10 }, {}, entry)).toEqual({
       MESSAGE: 'x'.repeat(9),
       APP: 'short',
@@ -228,13 +272,23 @@ describeWith(['systemd-journal-remote'], 'field rules', () => {
       'logferry.truncated': ['MESSAGE', 'TAG'],
     })
     const dir = await writeEntries([entry])
-    const [record] = parseExport(Buffer.concat(encodeDir(dir, recordSpec({ encoding: 'journal-export', fields: { maxBytes: 10 } }))))
-    expect(record!.fields).toEqual(expect.arrayContaining(['LOGFERRY_TRUNCATED=MESSAGE', 'LOGFERRY_TRUNCATED=TAG', 'APP=short']))
+    const [record] = parseExport(
+      Buffer.concat(encodeDir(dir, recordSpec({ encoding: 'journal-export', fields: { maxBytes: 10 } }))),
+    )
+    expect(record!.fields).toEqual(
+      expect.arrayContaining(['LOGFERRY_TRUNCATED=MESSAGE', 'LOGFERRY_TRUNCATED=TAG', 'APP=short']),
+    )
   })
 
   it('put names beyond the limit into one list, and leave out all of them where asked to', async () => {
     const dir = await writeEntries([
-      [['MESSAGE', 'm'], ['A', '1'], ['B', '2'], ['C', '3'], ['C', '4']],
+      [
+        ['MESSAGE', 'm'],
+        ['A', '1'],
+        ['B', '2'],
+        ['C', '3'],
+        ['C', '4'],
+      ],
       [['B', '5']],
     ])
     const records = json(dir, { customLimit: 2 }).map(fieldsOf)
@@ -246,8 +300,12 @@ describeWith(['systemd-journal-remote'], 'field rules', () => {
   it('apply to journal-export, with names that it allows', async () => {
     const dir = await writeEntries([ENTRY])
     const fields = { include: ['MESSAGE', 'APP'], rename: { APP: 'app.name' }, add: { env: 'prod' } }
-    const bytes = Buffer.concat(encodeDir(dir, recordSpec({ encoding: 'journal-export', fields, labels: { cluster: 'a' } })))
-    expect(parseExport(bytes)[0]!.fields).toEqual(['LABELS_CLUSTER=a', 'ENV=prod', 'MESSAGE=password=secret é', 'APP_NAME=x'].map(latin1))
+    const bytes = Buffer.concat(
+      encodeDir(dir, recordSpec({ encoding: 'journal-export', fields, labels: { cluster: 'a' } })),
+    )
+    expect(parseExport(bytes)[0]!.fields).toEqual(
+      ['LABELS_CLUSTER=a', 'ENV=prod', 'MESSAGE=password=secret é', 'APP_NAME=x'].map(latin1),
+    )
   })
 })
 

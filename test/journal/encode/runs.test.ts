@@ -12,7 +12,12 @@ describeWith(['journalctl', 'systemd-journal-remote'], 'the run cache', () => {
   const regular = tempDir()
   beforeAll(async () => {
     await writeJournal(compact, 'a', { entries: 2000, profile: 'mixed', seed: 3 })
-    await writeJournal(regular, 'a', { entries: 1200, profile: 'mixed', seed: 4, boots: 3 }, { env: { SYSTEMD_JOURNAL_COMPACT: '0' } })
+    await writeJournal(
+      regular,
+      'a',
+      { entries: 1200, profile: 'mixed', seed: 4, boots: 3 },
+      { env: { SYSTEMD_JOURNAL_COMPACT: '0' } },
+    )
   })
 
   const SPECS: readonly EncoderSpec[] = [
@@ -21,10 +26,17 @@ describeWith(['journalctl', 'systemd-journal-remote'], 'the run cache', () => {
     { format: 'export' },
     recordSpec(),
     recordSpec({ encoding: 'msgpack' }),
-    recordSpec({ fields: { maxBytes: 400, exclude: ['_*_SLICE'], rename: { AGENT_ID: 'agent', EXECUTOR_ID: 'agent' } } }),
+    recordSpec({
+      fields: { maxBytes: 400, exclude: ['_*_SLICE'], rename: { AGENT_ID: 'agent', EXECUTOR_ID: 'agent' } },
+    }),
     recordSpec({ shape: 'ecs' }),
     recordSpec({ shape: 'ecs', encoding: 'msgpack' }),
-    recordSpec({ shape: 'ecs', customLimit: 5, timestamp: 'source', fields: { rename: { AGENT_ID: 'tags', CONTAINER_ID: 'agent.id' } } }),
+    recordSpec({
+      shape: 'ecs',
+      customLimit: 5,
+      timestamp: 'source',
+      fields: { rename: { AGENT_ID: 'tags', CONTAINER_ID: 'agent.id' } },
+    }),
   ]
 
   it.each(SPECS)('serves most entries and changes nothing: %o', (spec) => {
@@ -49,7 +61,10 @@ describeWith(['journalctl', 'systemd-journal-remote'], 'the run cache', () => {
       const oracle = journalctl([`--directory=${dir}`, '-o', 'export'])
       expect(Buffer.concat(encodeDir(dir, { format: 'export' })).equals(oracle)).toBe(true)
     }
-    const json = journalctl([`--directory=${regular}`, '-o', 'json', '--all']).toString('utf8').trimEnd().split('\n')
+    const json = journalctl([`--directory=${regular}`, '-o', 'json', '--all'])
+      .toString('utf8')
+      .trimEnd()
+      .split('\n')
     const ours = encodeDir(regular, { format: 'json', all: true }).map((record) => sortedJson(record.toString('utf8')))
     expect(ours).toEqual(json.map(sortedJson))
   })

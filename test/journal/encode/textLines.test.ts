@@ -63,14 +63,32 @@ const ENTRIES: readonly (readonly OddField[])[] = [
   [['_HOSTNAME', 'ho\nst'], NAME, ['_PID', '4\n2'], ['MESSAGE', 'newline in host\nindented']],
   [HOST, NAME, PID, ['MESSAGE', 'first'], ['MESSAGE', 'second']],
   [HOST, NAME, PID, ['SYSLOG_IDENTIFIER', 'id2'], ['_PID', '43'], ['MESSAGE', 'two names']],
-  [['MESSAGE', ''], ['_HOSTNAME', ''], ['SYSLOG_IDENTIFIER', ''], ['_PID', '']],
+  [
+    ['MESSAGE', ''],
+    ['_HOSTNAME', ''],
+    ['SYSLOG_IDENTIFIER', ''],
+    ['_PID', ''],
+  ],
   [['MESSAGE', 'nothing else']],
-  ...['1600000000000000', 'x', ' 1600000000000000', '0x5AF3107A40000', '-1', '+1600000000000000', '01600000000000000', '0'].map(
-    (time): OddField[] => [HOST, NAME, PID, ['_SOURCE_REALTIME_TIMESTAMP', time], ['MESSAGE', `sent at ${time}`]],
-  ),
-  ...[`0b${(1_600_000_000_000_000).toString(2)}`, `0o${(1_600_000_000_000_000).toString(8)}`, '18446744073709551615', '18446744073709551616', '99999999999999999', '1600000000000000x', '08'].map(
-    (time): OddField[] => [HOST, NAME, PID, ['_SOURCE_REALTIME_TIMESTAMP', time], ['MESSAGE', `sent at ${time}`]],
-  ),
+  ...[
+    '1600000000000000',
+    'x',
+    ' 1600000000000000',
+    '0x5AF3107A40000',
+    '-1',
+    '+1600000000000000',
+    '01600000000000000',
+    '0',
+  ].map((time): OddField[] => [HOST, NAME, PID, ['_SOURCE_REALTIME_TIMESTAMP', time], ['MESSAGE', `sent at ${time}`]]),
+  ...[
+    `0b${(1_600_000_000_000_000).toString(2)}`,
+    `0o${(1_600_000_000_000_000).toString(8)}`,
+    '18446744073709551615',
+    '18446744073709551616',
+    '99999999999999999',
+    '1600000000000000x',
+    '08',
+  ].map((time): OddField[] => [HOST, NAME, PID, ['_SOURCE_REALTIME_TIMESTAMP', time], ['MESSAGE', `sent at ${time}`]]),
 ]
 // A boot without a message, and one that comes back.
 const boot = (k: number): string => (k === 5 || k === 30 || k > 50 ? OTHER_BOOT : BOOT)
@@ -82,58 +100,75 @@ function ours(dir: string, format: (typeof FORMATS)[number], all: boolean): stri
   return Buffer.concat(encodeDir(dir, { format, all, boots: true })).toString('latin1')
 }
 
-describeWith(['journalctl', 'systemd-journal-remote'], 'the text forms, byte for byte as journalctl prints them', () => {
-  it.each(FORMATS)('%s, for entries of every odd kind, in three time zones', async (format) => {
-    const dir = await writeEntries(ENTRIES, boot)
-    const zone = process.env['TZ']
-    try {
-      for (const TZ of ZONES) {
-        process.env['TZ'] = TZ
-        for (const all of [false, true]) {
-          const oracle = journalctl([`--directory=${dir}`, '-o', format, ...(all ? ['--all'] : [])], { TZ, LC_ALL: 'C' })
-          expect(ours(dir, format, all)).toBe(oracle.toString('latin1'))
+describeWith(
+  ['journalctl', 'systemd-journal-remote'],
+  'the text forms, byte for byte as journalctl prints them',
+  () => {
+    it.each(FORMATS)('%s, for entries of every odd kind, in three time zones', async (format) => {
+      const dir = await writeEntries(ENTRIES, boot)
+      const zone = process.env['TZ']
+      try {
+        for (const TZ of ZONES) {
+          process.env['TZ'] = TZ
+          for (const all of [false, true]) {
+            const oracle = journalctl([`--directory=${dir}`, '-o', format, ...(all ? ['--all'] : [])], {
+              TZ,
+              LC_ALL: 'C',
+            })
+            expect(ours(dir, format, all)).toBe(oracle.toString('latin1'))
+          }
         }
+      } finally {
+        if (zone === undefined) delete process.env['TZ']
+        else process.env['TZ'] = zone
       }
-    } finally {
-      if (zone === undefined) delete process.env['TZ']
-      else process.env['TZ'] = zone
-    }
-  })
+    })
 
-  const READABLE = FIXTURES.filter((name) => openFixture(name).facts.oracle_entries > 0)
-  it.each(READABLE.filter((name) => !name.startsWith('damaged-array') && !name.startsWith('damaged-entry')))('for %s', (name) => {
-    const { dir } = openFixture(name)
-    for (const format of FORMATS) {
-      const oracle = journalctl([`--directory=${dir}`, '-o', format], { LC_ALL: 'C' })
-      expect(ours(dir, format, false)).toBe(oracle.toString('latin1'))
-    }
-  })
+    const READABLE = FIXTURES.filter((name) => openFixture(name).facts.oracle_entries > 0)
+    it.each(READABLE.filter((name) => !name.startsWith('damaged-array') && !name.startsWith('damaged-entry')))(
+      'for %s',
+      (name) => {
+        const { dir } = openFixture(name)
+        for (const format of FORMATS) {
+          const oracle = journalctl([`--directory=${dir}`, '-o', format], { LC_ALL: 'C' })
+          expect(ours(dir, format, false)).toBe(oracle.toString('latin1'))
+        }
+      },
+    )
 
-  it('with --utc and --no-hostname', async () => {
-    const dir = await writeEntries([[HOST, NAME, PID, ['MESSAGE', 'a\nb']]])
-    const spec: EncoderSpec = { format: 'short-iso', utc: true, noHostname: true }
-    const oracle = journalctl([`--directory=${dir}`, '-o', 'short-iso', '--utc', '--no-hostname'], { TZ: 'Asia/Kolkata' })
-    expect(Buffer.concat(encodeDir(dir, spec)).toString()).toBe(oracle.toString())
-  })
+    it('with --utc and --no-hostname', async () => {
+      const dir = await writeEntries([[HOST, NAME, PID, ['MESSAGE', 'a\nb']]])
+      const spec: EncoderSpec = { format: 'short-iso', utc: true, noHostname: true }
+      const oracle = journalctl([`--directory=${dir}`, '-o', 'short-iso', '--utc', '--no-hostname'], {
+        TZ: 'Asia/Kolkata',
+      })
+      expect(Buffer.concat(encodeDir(dir, spec)).toString()).toBe(oracle.toString())
+    })
 
-  it('colours a message by its priority where asked to', async () => {
-    const dir = await writeEntries(['3', '4', '5', '6', '7', 'x'].map((priority) => [['PRIORITY', priority], ['MESSAGE', 'm']]))
-    const records = encodeDir(dir, { format: 'cat', colors: true }).map(String)
-    expect(records).toEqual([
-      '\x1b[0;1;31mm\x1b[0m\n',
-      '\x1b[0;1;38;5;185mm\x1b[0m\n',
-      '\x1b[0;1;39mm\x1b[0m\n',
-      'm\n',
-      '\x1b[0;38;5;245mm\x1b[0m\n',
-      'm\n',
-    ])
-  })
+    it('colours a message by its priority where asked to', async () => {
+      const dir = await writeEntries(
+        ['3', '4', '5', '6', '7', 'x'].map((priority) => [
+          ['PRIORITY', priority],
+          ['MESSAGE', 'm'],
+        ]),
+      )
+      const records = encodeDir(dir, { format: 'cat', colors: true }).map(String)
+      expect(records).toEqual([
+        '\x1b[0;1;31mm\x1b[0m\n',
+        '\x1b[0;1;38;5;185mm\x1b[0m\n',
+        '\x1b[0;1;39mm\x1b[0m\n',
+        'm\n',
+        '\x1b[0;38;5;245mm\x1b[0m\n',
+        'm\n',
+      ])
+    })
 
-  it('says nothing of boots unless asked to', async () => {
-    const dir = await writeEntries([[['MESSAGE', 'a']], [['MESSAGE', 'b']]], (k) => (k === 0 ? BOOT : OTHER_BOOT))
-    expect(Buffer.concat(encodeDir(dir, { format: 'short', utc: true })).toString()).not.toContain('-- Boot')
-  })
-})
+    it('says nothing of boots unless asked to', async () => {
+      const dir = await writeEntries([[['MESSAGE', 'a']], [['MESSAGE', 'b']]], (k) => (k === 0 ? BOOT : OTHER_BOOT))
+      expect(Buffer.concat(encodeDir(dir, { format: 'short', utc: true })).toString()).not.toContain('-- Boot')
+    })
+  },
+)
 
 it('strips what moves the cursor or colours text, and nothing else', () => {
   expect(stripTabAnsi('a\tb')).toBe('a        b')

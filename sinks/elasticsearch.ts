@@ -1,0 +1,401 @@
+// Indexes entries into Elasticsearch or OpenSearch by bulk requests. The id of a document is the entry's key and an existing one is never
+// written again, so that an entry is there once, however often it was sent. What the answers mean stands in elasticsearch/itemErrors.ts.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import {
+  type Batch,
+  type CheckLine,
+  type Delivery,
+  defineSink,
+  type PartialReceipt,
+  type Receipt,
+  type Rejection,
+  type Sink,
+  SinkError,
+  type SinkHost,
+  type SinkTraits,
+} from '../src/sink.ts'
+import { type BulkAnswer, errorAlone, FILTER, failureOfBulk, readItems200, unknownParameter } from './elasticsearch/answer.ts'
+import { BulkBodies, type Lines } from './elasticsearch/bulkBody.ts'
+import { checkTarget } from './elasticsearch/check.ts'
+import { parseIndexName } from './elasticsearch/indexName.ts'
+import { findStored, mayLook, NotAllowed } from './elasticsearch/lookUp.ts'
+import { authorizationOf, type ElasticsearchConfig, elasticsearchConfig } from './elasticsearch/options.ts'
+import { PoisonGuard } from './elasticsearch/poison.ts'
+import { type BulkReading, readItems } from './elasticsearch/readBulk.ts'
+import { plainDocument } from './elasticsearch/stringify.ts'
+import { askFacts, askHealth, judgeFacts, type Target } from './elasticsearch/target.ts'
+import { installTemplate, templateOf } from './elasticsearch/template.ts'
+import { elasticTransport, plainTransport, type Reply, type Transport } from './elasticsearch/transport.ts'
+
+const compress = promisify(gzip)
+/** Above that a request only gains in size. */
+const GZIP_LEVEL = 1
+const KEY_BYTES = 34
+/** Waits after the server asked for less at a time, without saying how long: between these, doubling. */
+const PRESSED_MIN_MS = 500
+const PRESSED_MAX_MS = 10_000
+/** A sentence about entries that wait for a person, so often. */
+const WARN_EVERY_MS = 30_000
+/** More names than that are asked for by their pattern. */
+const MOST_NAMES = 20
+const DEFAULT_INDEX = 'journald-{yyyy.MM.dd}'
+
+export default defineSink<ElasticsearchConfig>({
+  name: 'elasticsearch',
+  summary: 'Indexes entries into Elasticsearch or OpenSearch, each once.',
+  config: elasticsearchConfig,
+  needs: { '@elastic/elasticsearch': 'the connections to the cluster', undici: 'the connections to OpenSearch' },
+  create: (config, host) => new ElasticsearchSink(config, host),
+})
+
+export class ElasticsearchSink implements Sink {
+  readonly #config: ElasticsearchConfig
+  readonly #host: SinkHost
+  readonly #target: Target
+  readonly #bodies = new BulkBodies()
+  readonly #guard = new PoisonGuard()
+  readonly #hasIds: boolean
+  // Batches that may be stored, by their ids, and when they were sent.
+  readonly #doubts = new Map<string, number>()
+  #transport: Transport | undefined
+  #isRolling: boolean
+  #mayLook = true
+  #requiresStream: boolean
+  /** A request as large as twice this was too large once. */
+  #mostBytes = Number.POSITIVE_INFINITY
+  #warnedAt = 0
+  #alreadyThere = 0
+
+  constructor(config: ElasticsearchConfig, host: SinkHost) {
+    this.#config = config
+    this.#host = host
+    const { data_stream, index } = config
+    this.#target =
+      data_stream === undefined
+        ? { kind: 'index', name: index ?? parseIndexName(DEFAULT_INDEX) }
+        : { kind: 'data stream', name: data_stream }
+    this.#hasIds = config.ids === 'entry'
+    this.#isRolling = data_stream !== undefined
+    this.#requiresStream = data_stream !== undefined
+  }
+
+  get traits(): SinkTraits {
+    const { name } = this.#target
+    return {
+      delivered: 'stored',
+      idempotent: this.#hasIds && (!this.#isRolling || this.#mayLook),
+      holdsPosition: false,
+      ordered: false,
+      encoding: 'json',
+      fields: [...new Set([...name.fields, ...(this.#config.routing?.fields ?? [])])],
+      limits: {},
+    }
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    const transport = await this.#connect()
+    try {
+      await askHealth(transport, signal)
+      if (this.#config.template)
+        await installTemplate(transport, templateOf(this.#target, this.#config.lifecycle), this.#host.log, signal)
+      const facts = await askFacts(transport, this.#target, signal)
+      judgeFacts(facts, this.#target, this.#host.log)
+      this.#isRolling = facts.isRolling
+      if (facts.isRolling && this.#hasIds) {
+        this.#mayLook = await mayLook(transport, this.#everywhere(), signal)
+        if (!this.#mayLook) this.#warnUnseen()
+      }
+    } catch (error) {
+      await transport.close()
+      throw error
+    }
+    await this.#transport?.close()
+    this.#transport = transport
+  }
+
+  async check(signal: AbortSignal): Promise<readonly CheckLine[]> {
+    const transport = await this.#connect()
+    try {
+      return await checkTarget(transport, this.#target, this.#config, signal)
+    } finally {
+      await transport.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    const transport = this.#transport
+    this.#transport = undefined
+    await transport?.close()
+    if (this.#alreadyThere > 0)
+      this.#host.log.info('entries that had been stored before', { entries: this.#alreadyThere })
+    this.#alreadyThere = 0
+  }
+
+  async write(batch: Batch, { signal }: Delivery): Promise<Receipt> {
+    if (signal.aborted) throw new SinkError('unavailable', 'given up before the write began')
+    const transport = this.#transport
+    if (transport === undefined) throw new SinkError('unavailable', 'the sink is closed')
+    const stored = await this.#findStored(transport, batch, signal)
+    const indexes = stored.size === 0 ? undefined : Array.from(batch.ends.keys()).filter((index) => !stored.has(index))
+    if (indexes?.length === 0) return 'delivered'
+    const sentAt = Date.now()
+    try {
+      const answer = await this.#bulk(transport, batch, indexes, signal)
+      if (answer === 'all-created') {
+        this.#guard.delivered()
+        return 'delivered'
+      }
+      const reading = readItems(answer, { hasIds: this.#hasIds, namesFromFields: this.#target.name.fields.length > 0 })
+      if (reading.isDoubtful) this.#doubt(batch, sentAt)
+      const settled = await this.#settle(transport, batch, indexes, reading, signal)
+      return { ...settled, delivered: settled.delivered + stored.size }
+    } catch (error) {
+      if (error instanceof SinkError && error.failure === 'in-doubt') this.#doubt(batch, sentAt)
+      throw error
+    }
+  }
+
+  async #connect(): Promise<Transport> {
+    const { nodes, cloud_id, tls, proxy, flavour } = this.#config
+    const options = { nodes: nodes ?? [cloud_id ?? ''], tls, proxy, authorization: authorizationOf(this.#config) }
+    return flavour === 'opensearch' ? plainTransport(options) : elasticTransport(options)
+  }
+
+  // ── one request ──
+
+  async #bulk(
+    transport: Transport,
+    batch: Batch,
+    indexes: readonly number[] | undefined,
+    signal: AbortSignal,
+  ): Promise<BulkAnswer> {
+    const entries = indexes?.length ?? batch.ends.length
+    const { name, lines } = this.#address(batch, indexes)
+    const body = this.#bodies.build(batch, lines, indexes)
+    if (body.length > this.#mostBytes && entries > 1) {
+      this.#bodies.giveBack(body)
+      throw new SinkError('too-large', `a request of ${body.length} bytes, and ${this.#mostBytes} is the most`)
+    }
+    const reply = await this.#post(transport, name, body, signal)
+    const alone = entries === 1 ? errorAlone(reply) : undefined
+    if (alone !== undefined) return [alone]
+    if (reply.status !== 200) throw this.#failure(reply, batch, entries, body.length)
+    const answer = readItems200(reply, entries)
+    // There is an outcome for its last line: the server has read it.
+    this.#bodies.giveBack(body)
+    return answer
+  }
+
+  async #post(transport: Transport, name: string | undefined, body: Buffer, signal: AbortSignal): Promise<Reply> {
+    const { compress: compression, pipeline, require_alias, server_timeout } = this.#config
+    const isGzip = compression === 'gzip'
+    const sent = isGzip ? await compress(body, { level: GZIP_LEVEL }) : body
+    const reply = await transport.send({
+      method: 'POST',
+      path: name === undefined ? '/_bulk' : `/${encodeURIComponent(name)}/_bulk`,
+      query: {
+        filter_path: FILTER,
+        timeout: `${server_timeout}ms`,
+        ...(pipeline === undefined ? {} : { pipeline }),
+        ...(require_alias ? { require_alias: 'true' } : {}),
+        ...(this.#requiresStream ? { require_data_stream: 'true' } : {}),
+      },
+      body: sent,
+      type: 'ndjson',
+      isGzip,
+      signal,
+    })
+    if (!this.#requiresStream || unknownParameter(reply) !== 'require_data_stream') return reply
+    this.#requiresStream = false
+    this.#host.log.warn('the server cannot be told to write into data streams only; a wrong name makes a plain index')
+    return this.#post(transport, name, body, signal)
+  }
+
+  #failure(reply: Reply, batch: Batch, entries: number, bytes: number): SinkError {
+    const failure = failureOfBulk(reply, entries)
+    if (reply.status === 413) this.#mostBytes = Math.min(this.#mostBytes, Math.floor(bytes / 2))
+    if (reply.status !== 429 || failure.failure !== 'unavailable') return failure
+    const retryAfterMs = failure.retryAfterMs ?? pressedFor(batch.attempt)
+    return new SinkError('unavailable', failure.message, { retryAfterMs })
+  }
+
+  /** The name that all entries at `indexes` go to, where it is one; and what their action lines say. */
+  #address(batch: Batch, indexes: readonly number[] | undefined): { name: string | undefined; lines: Lines } {
+    const { routing } = this.#config
+    const hasIds = this.#hasIds
+    const { name, names } = this.#namesOf(batch, indexes)
+    if (name !== undefined && routing === undefined) return { name, lines: { hasIds } }
+    const membersOf = (index: number): string => {
+      const entry = batch.entries[index]
+      const to = names?.get(index)
+      const route = entry === undefined ? undefined : routing?.render(entry)
+      return (
+        (to === undefined ? '' : `"_index":${JSON.stringify(to)},`) +
+        (route === undefined || route === '' ? '' : `"routing":${JSON.stringify(route)},`)
+      )
+    }
+    return { name, lines: { hasIds, membersOf } }
+  }
+
+  #namesOf(
+    { ends, entries }: Batch,
+    indexes: readonly number[] | undefined,
+  ): { name: string | undefined; names: ReadonlyMap<number, string> | undefined } {
+    const pattern = this.#target.name
+    if (pattern.constant !== undefined) return { name: pattern.constant, names: undefined }
+    const names = new Map<number, string>()
+    let first: string | undefined
+    let isOne = true
+    const count = indexes?.length ?? ends.length
+    for (let i = 0; i < count; i++) {
+      const index = indexes?.[i] ?? i
+      const entry = entries[index]
+      const name = entry === undefined ? '' : pattern.render(entry)
+      first ??= name
+      if (name !== first) isOne = false
+      names.set(index, name)
+    }
+    // A name with a mistake in it may not stand in the path, where it spoils the whole request.
+    return isOne && pattern.fields.length === 0 ? { name: first, names: undefined } : { name: undefined, names }
+  }
+
+  // ── what came back ──
+
+  async #settle(
+    transport: Transport,
+    batch: Batch,
+    indexes: readonly number[] | undefined,
+    reading: BulkReading,
+    signal: AbortSignal,
+  ): Promise<PartialReceipt> {
+    const inBatch = (index: number): number => indexes?.[index] ?? index
+    if (reading.delivered > 0) this.#guard.delivered()
+    this.#alreadyThere += reading.again
+    if (reading.obstacle !== undefined) this.#warn(reading.obstacle, reading.retry.length)
+    const convicted = this.#guard.convict(reading.suspects, (index) => keyOf(batch, inBatch(index)))
+    const isConvicted = new Set(convicted.map(({ index }) => index))
+    const rejected = [...reading.rejected, ...convicted].map((one) => ({ ...one, index: inBatch(one.index) }))
+    const receipt: PartialReceipt = {
+      delivered: reading.delivered,
+      retry: reading.retry.filter((index) => !isConvicted.has(index)).map(inBatch),
+      rejected,
+      ...(reading.diverted > 0 ? { diverted: reading.diverted } : {}),
+      ...(reading.isPressed ? { retryAfterMs: pressedFor(batch.attempt) } : {}),
+    }
+    return this.#config.on_mapping_error === 'stringify' ? this.#stringify(transport, batch, receipt, signal) : receipt
+  }
+
+  /** Sends what does not fit the mapping once more, as a document that fits any. */
+  async #stringify(
+    transport: Transport,
+    batch: Batch,
+    receipt: PartialReceipt,
+    signal: AbortSignal,
+  ): Promise<PartialReceipt> {
+    const misfits = receipt.rejected.filter(({ code }) => code === 'mapping')
+    if (misfits.length === 0) return receipt
+    const plain = plainBatch(batch, misfits)
+    const others = receipt.rejected.filter(({ code }) => code !== 'mapping')
+    try {
+      const answer = await this.#bulk(transport, plain.batch, undefined, signal)
+      if (answer === 'all-created')
+        return { ...receipt, delivered: receipt.delivered + misfits.length, rejected: others }
+      const again = readItems(answer, { hasIds: true, namesFromFields: true })
+      const back = (index: number): number => plain.indexes[index] ?? 0
+      return {
+        ...receipt,
+        delivered: receipt.delivered + again.delivered,
+        retry: [...receipt.retry, ...again.retry.map(back)],
+        // The first reason is the one that says what is wrong with the entry.
+        rejected: [...others, ...again.rejected.map(({ index }) => misfits[index] as Rejection)],
+      }
+    } catch (error) {
+      if (!(error instanceof SinkError)) throw error
+      if (error.failure === 'too-large') return receipt
+      // They are tried again from the beginning, and found if they are there.
+      return { ...receipt, retry: [...receipt.retry, ...misfits.map(({ index }) => index)], rejected: others }
+    }
+  }
+
+  #warn(obstacle: string, entries: number): void {
+    const now = Date.now()
+    if (now - this.#warnedAt < WARN_EVERY_MS) return
+    this.#warnedAt = now
+    this.#host.log.warn(`some entries wait for a person: ${obstacle}`, { entries })
+  }
+
+  // ── what may be there already ──
+
+  #doubt({ id }: Batch, sentAt: number): void {
+    if (this.#isRolling && this.#hasIds && this.#mayLook) this.#doubts.set(id, sentAt)
+  }
+
+  /** The indexes of entries that an earlier attempt has stored, where the server would not notice. */
+  async #findStored(transport: Transport, batch: Batch, signal: AbortSignal): Promise<ReadonlySet<number>> {
+    const sentAt = this.#doubts.get(batch.id)
+    if (sentAt === undefined) return new Set()
+    // Until then the server may still be at it, and a look would come too early.
+    const wait = sentAt + this.#config.server_timeout - Date.now()
+    try {
+      if (wait > 0) await sleep(wait, undefined, { signal })
+      const stored = await findStored(transport, this.#namesIn(batch), batch, signal)
+      this.#doubts.delete(batch.id)
+      return stored
+    } catch (error) {
+      if (error instanceof NotAllowed) {
+        this.#mayLook = false
+        this.#doubts.clear()
+        this.#warnUnseen()
+        return new Set()
+      }
+      if (error instanceof SinkError && error.failure === 'refused') throw error
+      throw new SinkError('unavailable', `what is stored already cannot be seen: ${String(error)}`, { cause: error })
+    }
+  }
+
+  #warnUnseen(): void {
+    this.#host.log.warn(
+      'the target may not be read: after a lost connection entries may be stored twice, when it goes over to another index just then',
+    )
+  }
+
+  #namesIn(batch: Batch): string {
+    const { name, names } = this.#namesOf(batch, undefined)
+    const all = name === undefined ? [...new Set(names?.values())] : [name]
+    return all.length > MOST_NAMES ? this.#everywhere() : all.map(encodeURIComponent).join(',')
+  }
+
+  #everywhere(): string {
+    const { constant, pattern } = this.#target.name
+    return encodeURIComponent(constant ?? pattern)
+  }
+}
+
+function pressedFor(attempt: number): number {
+  const most = Math.min(PRESSED_MAX_MS, PRESSED_MIN_MS * 2 ** Math.min(attempt - 1, 10))
+  return most * (0.5 + Math.random() / 2)
+}
+
+function keyOf({ keys }: Batch, index: number): string {
+  return Buffer.from(keys.buffer, keys.byteOffset + index * KEY_BYTES, KEY_BYTES).toString('latin1')
+}
+
+/** The entries that do not fit, as a batch of plain documents under the same ids. */
+function plainBatch(batch: Batch, misfits: readonly Rejection[]): { batch: Batch; indexes: readonly number[] } {
+  const indexes = misfits.map(({ index }) => index)
+  const entries = indexes.map((index) => batch.entries[index]).filter((entry) => entry !== undefined)
+  const texts = entries.map((entry, at) => plainDocument(entry, misfits[at]?.reason ?? ''))
+  const records = new Uint8Array(Buffer.from(texts.map((text) => `${text}\n`).join('')))
+  const ends = new Uint32Array(texts.length)
+  let end = 0
+  for (const [at, text] of texts.entries()) {
+    end += Buffer.byteLength(text)
+    ends[at] = end
+    end++
+  }
+  const keys = new Uint8Array(Buffer.from(entries.map(({ key }) => key).join(''), 'latin1'))
+  return { batch: { ...batch, entries, records, ends, keys }, indexes }
+}
