@@ -17,7 +17,14 @@ import {
   type SinkHost,
   type SinkTraits,
 } from '../src/sink.ts'
-import { type BulkAnswer, errorAlone, FILTER, failureOfBulk, readItems200, unknownParameter } from './elasticsearch/answer.ts'
+import {
+  type BulkAnswer,
+  errorAlone,
+  FILTER,
+  failureOfBulk,
+  readItems200,
+  unknownParameter,
+} from './elasticsearch/answer.ts'
 import { BulkBodies, type Lines } from './elasticsearch/bulkBody.ts'
 import { checkTarget } from './elasticsearch/check.ts'
 import { parseIndexName } from './elasticsearch/indexName.ts'
@@ -151,7 +158,8 @@ export class ElasticsearchSink implements Sink {
       const reading = readItems(answer, { hasIds: this.#hasIds, namesFromFields: this.#target.name.fields.length > 0 })
       if (reading.isDoubtful) this.#doubt(batch, sentAt)
       const settled = await this.#settle(transport, batch, indexes, reading, signal)
-      return { ...settled, delivered: settled.delivered + stored.size }
+      const delivered = settled.delivered + stored.size
+      return delivered === batch.ends.length && settled.diverted === undefined ? 'delivered' : { ...settled, delivered }
     } catch (error) {
       if (error instanceof SinkError && error.failure === 'in-doubt') this.#doubt(batch, sentAt)
       throw error

@@ -123,7 +123,7 @@ export const PROBLEMS = {
   LF_JOURNAL_EMPTY: row(
     EXIT.io,
     (d: { paths: readonly string[] }) => `no journal files in ${d.paths.join(', ')}`,
-    () => 'name another directory with -D, or a file with --file',
+    () => 'name another directory with -D, or under journal.directories; a file with --file',
   ),
   LF_JOURNAL_NOT_A_JOURNAL: row(
     EXIT.data,

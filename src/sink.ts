@@ -82,6 +82,11 @@ export interface Batch {
   readonly keys: Uint8Array<ArrayBuffer>
   /** What `entries[i].realtime` gives, without a view for each: microseconds since 1970. */
   readonly realtimes: Float64Array
+  /**
+   * Which entries are alike in all fields that `traits.fields` names: entry i belongs to group `at[i]`, and entry `first[g]` is one of
+   * group g. What a template gives is thus worked out once per group. Made when first asked for.
+   */
+  readonly groups: { readonly at: Uint32Array; readonly first: Uint32Array }
   /** The position that the target must hold before this batch. */
   readonly before: Position
   /** The position to resume from once this batch and all before it are settled. */

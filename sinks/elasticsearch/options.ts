@@ -61,11 +61,9 @@ export const elasticsearchConfig = z
           "Where entries go: a name, with dates of the entry's own time (`{yyyy.MM.dd}` or `%{+yyyy.MM.dd}`, UTC) and fields (`${FIELD}`) in it. " +
           'Default: `journald-{yyyy.MM.dd}`, unless `data_stream` is given.',
       }),
-    data_stream: indexName()
-      .optional()
-      .meta({
-        description: 'A data stream instead of indexes, e.g. `logs-journald-default`. Fields may be part of the name.',
-      }),
+    data_stream: indexName().optional().meta({
+      description: 'A data stream instead of indexes, e.g. `logs-journald-default`. Fields may be part of the name.',
+    }),
     require_alias: z.boolean().default(false).meta({ description: '`index` must be an alias that is there.' }),
     pipeline: z
       .string()

@@ -1,7 +1,7 @@
 // How requests reach the cluster: over the official client (its connections, and its check that this is Elasticsearch), or over plain HTTP
 // for OpenSearch and old servers. Both try equal nodes in turn, repeat nothing by themselves, and say what a failure means for a batch.
 
-import type { ClientOptions, Client as ElasticClient } from '@elastic/elasticsearch'
+import type { BaseConnection, ClientOptions, Client as ElasticClient } from '@elastic/elasticsearch'
 import { SinkError } from '../../src/sink.ts'
 import { failureOf, HttpClient } from '../parts/http.ts'
 import { connectionOptions, type TlsOptions } from '../parts/tls.ts'
@@ -92,38 +92,38 @@ type Elastic = typeof import('@elastic/elasticsearch')
 /** The official client. */
 export async function elasticTransport(options: TransportOptions): Promise<Transport> {
   const elastic = await import('@elastic/elasticsearch')
-  const failures = new WeakMap<AbortSignal, unknown>()
-  const { Node, destroy } = nodeClass(elastic, failures)
+  const attempts: Attempts = new WeakMap()
   const client = new elastic.Client({
     nodes: [...options.nodes],
-    Connection: Node,
+    Connection: nodeClass(elastic, attempts),
     ConnectionPool: poolClass(elastic) as NonNullable<ClientOptions['ConnectionPool']>,
     Serializer: serializerClass(elastic),
     // The pipeline repeats, and counts.
     maxRetries: 0,
+    // Its errors stay here, so there is nothing to hide, and hiding means to copy the request byte by byte.
+    redaction: { type: 'off' },
     tls: { ...tlsOf(options.tls), timeout: CONNECT_MS } as NonNullable<ClientOptions['tls']>,
     ...(options.proxy === undefined ? {} : { agent: await proxyAgent(options.proxy, options.tls) }),
     headers: options.authorization === undefined ? {} : { authorization: options.authorization },
   })
   return {
-    send: (ask) => sendOver(client, ask, failures),
-    close: async () => {
-      destroy()
-      await client.close()
-    },
+    send: (ask) => sendOver(client, ask, attempts),
+    close: () => client.close(),
   }
 }
 
-async function sendOver(client: ElasticClient, ask: Ask, failures: WeakMap<AbortSignal, unknown>): Promise<Reply> {
+/** By its signal: which node a request went to, and why it failed there. The client's own errors have this no more. */
+type Attempts = WeakMap<AbortSignal, { readonly node: BaseConnection; error: unknown }>
+
+async function sendOver(client: ElasticClient, ask: Ask, attempts: Attempts): Promise<Reply> {
   const { method, path, query, body, signal } = ask
   const headers = headersOf(ask)
-  failures.delete(signal)
+  attempts.delete(signal)
   try {
     const {
-      statusCode,
+      statusCode = 0,
       headers: answered,
       body: text,
-      meta,
     } = await client.transport.request<string>(
       {
         method,
@@ -133,29 +133,29 @@ async function sendOver(client: ElasticClient, ask: Ask, failures: WeakMap<Abort
       },
       { headers, signal, meta: true },
     )
-    const { host } = meta.connection?.url ?? { host: 'the cluster' }
-    return { status: statusCode ?? 0, headers: answered ?? {}, text: textOf(text), host }
+    return { status: statusCode ?? 0, headers: answered ?? {}, text: textOf(text), host: hostOf(attempts, signal) }
   } catch (error) {
     const { name, meta } = error as { name: string; meta?: ElasticMeta }
-    const url = meta?.meta?.connection?.url ?? new URL('http://the.cluster')
-    const { host } = url
+    const host = hostOf(attempts, signal)
     if (name === 'ResponseError')
       return { status: meta?.statusCode ?? 0, headers: meta?.headers ?? {}, text: textOf(meta?.body), host }
     if (name === 'ProductNotSupportedError') throw notElasticsearch(meta, host)
-    const cause = failures.get(signal)
-    const connection = meta?.meta?.connection
+    const attempt = attempts.get(signal)
     // A node that hangs until patience is lost rests as one that is not there.
-    if (signal.aborted && connection != null) client.connectionPool.markDead(connection as never)
-    if (cause !== undefined) throw failureOf(cause, url.href)
+    if (signal.aborted && attempt !== undefined) client.connectionPool.markDead(attempt.node)
+    if (attempt?.error !== undefined) throw failureOf(attempt.error, attempt.node.url.href)
     throw new SinkError('in-doubt', `no answer from ${host}: ${(error as Error).message}`)
   }
+}
+
+function hostOf(attempts: Attempts, signal: AbortSignal): string {
+  return attempts.get(signal)?.node.url.host ?? 'the cluster'
 }
 
 interface ElasticMeta {
   readonly statusCode?: number
   readonly headers?: Record<string, string | string[] | undefined>
   readonly body?: unknown
-  readonly meta?: { readonly connection?: { readonly url: URL } | null }
 }
 
 function textOf(body: unknown): string {
@@ -170,32 +170,29 @@ function notElasticsearch(meta: ElasticMeta | undefined, host: string): SinkErro
   return new SinkError('refused', `${host} does not say that it is Elasticsearch; ${hint}`)
 }
 
-/** Connections which remember why a request failed: the client passes on no more than the text. */
-function nodeClass({ UndiciConnection }: Elastic, failures: WeakMap<AbortSignal, unknown>) {
-  type Options = ConstructorParameters<typeof UndiciConnection>[0]
-  const pools = new Set<{ destroy(): Promise<void> }>()
-  class Node extends UndiciConnection {
-    constructor(options: Options) {
+/** Connections which note where a request went and why it failed, and which close at once. */
+function nodeClass({ UndiciConnection }: Elastic, attempts: Attempts) {
+  return class extends UndiciConnection {
+    constructor(options: ConstructorParameters<typeof UndiciConnection>[0]) {
       super(options)
       const { pool } = this
-      pools.add(pool)
-      const request = pool.request.bind(pool) as (params: { signal?: AbortSignal }) => Promise<unknown>
-      const remembering = async (params: { signal?: AbortSignal }) => {
+      const request = pool.request.bind(pool) as (params: { signal: AbortSignal }) => Promise<unknown>
+      const noting = async (params: { signal: AbortSignal }) => {
+        const attempt = { node: this, error: undefined as unknown }
+        attempts.set(params.signal, attempt)
         try {
           return await request(params)
         } catch (error) {
-          if (params.signal !== undefined) failures.set(params.signal, error)
+          attempt.error = error
           throw error
         }
       }
-      Object.assign(pool, { request: remembering })
+      Object.assign(pool, { request: noting })
     }
-  }
-  return {
-    Node,
-    destroy: () => {
-      for (const pool of pools) void pool.destroy()
-    },
+
+    override async close(): Promise<void> {
+      await this.pool.destroy()
+    }
   }
 }
 

@@ -41,11 +41,14 @@ export const fluentdConfig = z
       .min(1)
       .optional()
       .meta({ title: 'list of servers', description: 'Several servers, instead of `host`.' }),
-    mode: z.enum(['failover', 'balance']).default('failover').meta({
-      description:
-        '`failover`: the first server of the list that can be reached gets everything. `balance`: all that can be reached get a ' +
-        'share, by `weight`; order is then kept per server only.',
-    }),
+    mode: z
+      .enum(['failover', 'balance'])
+      .default('failover')
+      .meta({
+        description:
+          '`failover`: the first server of the list that can be reached gets everything. `balance`: all that can be reached get a ' +
+          'share, by `weight`; order is then kept per server only.',
+      }),
     tag: tag()
       .prefault('journal')
       .meta({
@@ -60,11 +63,14 @@ export const fluentdConfig = z
       description:
         "Name of this node in the handshake; it must differ from the server's own. Default: the host's name with `-logferry` behind it.",
     }),
-    ack: z.boolean().default(true).meta({
-      description:
-        'Ask for acknowledgements: entries count as delivered when the server has them in its buffer. Without: when they have been sent, ' +
-        'and what was on the way when a connection breaks is lost.',
-    }),
+    ack: z
+      .boolean()
+      .default(true)
+      .meta({
+        description:
+          'Ask for acknowledgements: entries count as delivered when the server has them in its buffer. Without: when they have been sent, ' +
+          'and what was on the way when a connection breaks is lost.',
+      }),
     ack_timeout: duration().prefault('60s').meta({
       description:
         'How long to wait for an acknowledgement; then the connection is closed and the entries are sent again. Less than `timeout`.',
@@ -73,11 +79,13 @@ export const fluentdConfig = z
       description:
         'Compression of messages. `zstd` needs Fluentd 1.19 or Fluent Bit 4.1 or newer; other servers close the connection.',
     }),
-    chunk_size: size().prefault('1MB').meta({
-      description:
-        "A message has at most so many bytes of entries, before compression; a single entry may have more. Keep it below the server's own " +
-        'limit (`chunk_size_limit`, `buffer_max_size`).',
-    }),
+    chunk_size: size()
+      .prefault('1MB')
+      .meta({
+        description:
+          "A message has at most so many bytes of entries, before compression; a single entry may have more. Keep it below the server's own " +
+          'limit (`chunk_size_limit`, `buffer_max_size`).',
+      }),
     entries: z.enum(['bin', 'str']).default('bin').meta({
       description: 'How entries are wrapped: `str` for servers before Fluentd 0.14, which know no `bin`.',
     }),
@@ -90,7 +98,7 @@ export const fluentdConfig = z
     if (given.length === 0) context.addIssue({ code: 'custom', message: 'expected `host`, `path` or `servers`' })
     for (const [name] of given.slice(1)) issue(name, 'expected only one of `host`, `path` and `servers`')
     if ((user === undefined) !== (password === undefined))
-      issue(user === undefined ? 'password' : 'user', 'expected `user` and `password` together')
+      issue(user === undefined ? 'user' : 'password', 'expected `user` and `password` together')
     if (user !== undefined && shared_key === undefined)
       issue('user', 'a server asks for a user only where it has a key: expected `shared_key`, too')
     if (options.tls !== undefined && (path !== undefined || servers?.some((one) => one.path !== undefined) === true))

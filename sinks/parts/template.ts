@@ -1,4 +1,5 @@
-// Texts with journal fields in them: `journal.${_SYSTEMD_UNIT}`, `${CONTAINER_NAME:-none}`. `$${` stands for a literal `${`.
+// Texts with journal fields in them: `journal.${_SYSTEMD_UNIT}`, `${CONTAINER_NAME:-none}`, also one within another:
+// `${_SYSTEMD_UNIT:-${SYSLOG_IDENTIFIER}}`. `$${` stands for a literal `${`.
 // The keyword `format: template` tells the configuration that `${NAME}` is a field here and no environment variable.
 
 import * as z from 'zod'
@@ -17,31 +18,54 @@ export interface Template {
   render(entry: Fields): string
 }
 
-type Part = string | { readonly field: string; readonly otherwise: string }
+type Part = string | { readonly field: string; readonly otherwise: readonly Part[] }
 
-const FIELD = /\$\$\{|\$\{([A-Z0-9_]+)(?::-([^{}]*))?\}/g
+/** Up to the next thing that is not plain text; within a default a brace ends it. */
+const PIECE = /\$\$\{|\$\{(?:([A-Z0-9_]+)(:-|\}))?|\}/g
 
 /** Reads a template. Throws an Error that says what is wrong with it. */
 export function parseTemplate(text: string): Template {
   const parts: Part[] = []
+  const fields = new Set<string>()
+  // The defaults that are open, outermost first, and where their parts go.
+  const open: Part[][] = [parts]
   let at = 0
-  for (const match of text.matchAll(FIELD)) {
-    parts.push(text.slice(at, match.index))
-    at = match.index + match[0].length
-    const field = match[1]
-    parts.push(field === undefined ? '${' : { field, otherwise: match[2] ?? '' })
+  for (const match of text.matchAll(PIECE)) {
+    const [piece, field, end] = match
+    const into = open.at(-1) as Part[]
+    // A brace outside of a default is text like any other.
+    if (piece === '}' && open.length === 1) continue
+    into.push(text.slice(at, match.index))
+    at = match.index + piece.length
+    if (piece === '}') open.pop()
+    else if (piece === '$${') into.push('${')
+    else if (field === undefined) throw malformed(text)
+    else {
+      const otherwise: Part[] = []
+      fields.add(field)
+      into.push({ field, otherwise })
+      if (end === ':-') open.push(otherwise)
+    }
   }
+  if (open.length > 1) throw malformed(text)
   parts.push(text.slice(at))
-  const wrong = parts.find((part) => typeof part === 'string' && part !== '${' && part.includes('${'))
-  if (wrong !== undefined)
-    throw new Error(`"${text}" is no template: expected \${FIELD} or \${FIELD:-default}, FIELD in capitals`)
-  const fields = [...new Set(parts.flatMap((part) => (typeof part === 'string' ? [] : [part.field])))]
   return {
-    fields,
-    constant: fields.length === 0 ? parts.join('') : undefined,
-    render: (entry) =>
-      parts.map((part) => (typeof part === 'string' ? part : (entry.get(part.field) ?? part.otherwise))).join(''),
+    fields: [...fields],
+    constant: fields.size === 0 ? parts.join('') : undefined,
+    render: (entry) => render(parts, entry),
   }
+}
+
+function render(parts: readonly Part[], entry: Fields): string {
+  let text = ''
+  for (const part of parts) {
+    text += typeof part === 'string' ? part : (entry.get(part.field) ?? render(part.otherwise, entry))
+  }
+  return text
+}
+
+function malformed(text: string): Error {
+  return new Error(`"${text}" is no template: expected \${FIELD} or \${FIELD:-default}, FIELD in capitals`)
 }
 
 /** The schema of an option that is a template; gives a `Template`. */

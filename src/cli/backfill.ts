@@ -9,12 +9,13 @@ import { MemoryBudget } from '../journal/memory.ts'
 import { type BackfillProgress, type BackfillSummary, backfill as ship } from '../pipeline/backfill.ts'
 import type { SinkSpec } from '../pipeline/settings.ts'
 import { systemClock } from '../telemetry/clock.ts'
-import { createLog } from '../telemetry/log.ts'
+import { createLog, type Log } from '../telemetry/log.ts'
 import { parseTime } from '../time.ts'
 import { DURATION_FORM, formatDuration, formatSize, parseDuration } from '../units.ts'
 import { thisNode } from './daemon/node.ts'
 import { complain, print } from './output.ts'
 import { openProgress } from './progress.ts'
+import { Complaints } from './query/complaints.ts'
 import { both, buildMatch, type FilterOptions } from './query/filters.ts'
 import { type PlaceOptions, parsePlace } from './query/place.ts'
 import { unitNames } from './query/unitNames.ts'
@@ -44,7 +45,7 @@ export async function backfill(matches: readonly string[], options: BackfillOpti
   const sink = findSink(config, options.sink)
   const memory = new MemoryBudget(config.memory)
   const set = JournalSet.open(placeOf(config, options), memory)
-  for (const found of set.problems) complain(`logferry: ${found.message}`)
+  new Complaints(set).tellProblems()
   const narrowed = buildMatch(options, matches, undefined, () => unitNames(set))
   if (narrowed === undefined) {
     complain(`logferry: no unit fits ${options.unit?.join(', ')}`)
@@ -65,7 +66,7 @@ export async function backfill(matches: readonly string[], options: BackfillOpti
       memory,
       labels: config.node.labels,
       node: thisNode(),
-      log: await createLog(config.log),
+      log: await openLog(config),
       clock: systemClock,
       shutdownTimeoutMs: config.shutdownTimeoutMs,
       onProgress(now) {
@@ -132,6 +133,11 @@ function placeOf({ journal }: Config, options: BackfillOptions) {
   if (options.directory !== undefined || options.file !== undefined) return parsePlace(options)
   const { directories, machineId, namespaces } = journal
   return { machineId, namespaces, ...(directories === undefined ? {} : { directories }) }
+}
+
+/** Beside a progress bar only what is wrong is worth a line, and a person reads it. */
+function openLog({ log: { level, format } }: Config): Promise<Log> {
+  return createLog({ level: level === 'info' ? 'warn' : level, format: format === 'auto' ? 'text' : format })
 }
 
 /** What makes the job: everything that says which entries are meant, as it was written. The order of options does not matter. */

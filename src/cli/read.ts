@@ -1,7 +1,7 @@
 // `logferry read`: shows the journal as journalctl of systemd 252 does, byte for byte in its text forms.
 // The encoder's buffer is the output buffer: nothing is copied between an entry and write(2), and never more than one buffer waits.
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { EXIT, type Problem } from '../errors.ts'
+import { EXIT } from '../errors.ts'
 import { formatCursor, parseCursor } from '../journal/cursor.ts'
 import { JournalSet } from '../journal/directory.ts'
 import type { Match } from '../journal/match.ts'
@@ -9,6 +9,7 @@ import { MemoryBudget } from '../journal/memory.ts'
 import { JournalReader } from '../journal/reader.ts'
 import { complain, openOutput } from './output.ts'
 import { currentBoot, findBoot } from './query/boots.ts'
+import { Complaints } from './query/complaints.ts'
 import { buildMatch } from './query/filters.ts'
 import { Printer } from './query/printer.ts'
 import { parseReadRequest, type ReadOptions, type ReadRequest } from './query/request.ts'
@@ -25,18 +26,16 @@ export async function read(matches: readonly string[], options: ReadOptions): Pr
   endOnSignals()
   const memory = new MemoryBudget(MEMORY)
   const set = JournalSet.open(request.place, memory)
-  const problems = new ProblemTeller(set)
-  problems.tell()
+  const complaints = new Complaints(set)
+  complaints.tellProblems()
   const output = await openOutput()
   try {
-    const match = filter(set, request)
     const printer = new Printer(output, request, memory)
-    if (match === undefined) {
-      complain(`logferry: no unit fits ${request.filters.unit?.join(', ')}`)
-    } else {
-      await show(set, match, request, printer, problems)
-    }
+    const match = filter(set, request)
+    if (match === undefined) complain(`logferry: no unit fits ${request.filters.unit?.join(', ')}`)
+    else await show(set, match, request, printer, complaints)
     await printer.end()
+    complaints.tellDamage()
   } finally {
     output.close()
     set.close()
@@ -49,34 +48,39 @@ async function show(
   match: Match,
   request: ReadRequest,
   printer: Printer,
-  problems: ProblemTeller,
+  complaints: Complaints,
 ): Promise<void> {
   const reader = new JournalReader(set, { match, reverse: request.reverse })
   try {
     seek(reader, set, match, request)
-    if (request.lines > 0) await pass(reader, request, printer, request.lines)
-    if (!request.follow) return
+    const showNext = (limit: number) => pass(reader, request, printer, complaints, limit)
+    let more = await showNext(request.lines)
     const never = new AbortController().signal
-    let more = true
-    while (more) {
+    while (request.follow && more) {
       await printer.flush()
       await reader.changed(WAIT_MS, never)
       reader.refresh()
-      problems.tell()
-      more = await pass(reader, request, printer, Number.POSITIVE_INFINITY)
+      complaints.tellProblems()
+      more = await showNext(Number.POSITIVE_INFINITY)
     }
   } finally {
     reader.close()
   }
 }
 
-/** Shows entries until the journal's end for now, the end of the range or `limit` entries. False: nothing that comes later can be shown. */
-async function pass(reader: JournalReader, request: ReadRequest, printer: Printer, limit: number): Promise<boolean> {
-  const { reverse, since, until } = request
+/** Shows entries until the journal's end for now, the end of the range or `limit` entries. False: what comes later is out of range. */
+async function pass(
+  reader: JournalReader,
+  { reverse, since, until }: ReadRequest,
+  printer: Printer,
+  complaints: Complaints,
+  limit: number,
+): Promise<boolean> {
   for (let shown = 0; shown < limit; shown++) {
     const file = reader.next()
     if (file === undefined) return true
     if (reverse ? file.realtime < since : file.realtime > until) return false
+    complaints.note(file)
     printer.entry(file, reader.ordinal)
     if (printer.isFull) {
       await printer.flush()
@@ -123,20 +127,4 @@ function bootOf(set: JournalSet, { boot, place }: ReadRequest): string | undefin
   if (boot === undefined) return undefined
   const own = place.machineId === 'local' && boot.id === undefined && boot.offset === 0
   return (own ? currentBoot() : undefined) ?? findBoot(set, boot)
-}
-
-/** Says each problem of single files once, as they are found: the rest of the journal is read all the same. */
-class ProblemTeller {
-  readonly #set: JournalSet
-  readonly #told = new WeakSet<Problem>()
-  constructor(set: JournalSet) {
-    this.#set = set
-  }
-  tell(): void {
-    for (const found of this.#set.problems) {
-      if (this.#told.has(found)) continue
-      this.#told.add(found)
-      complain(`logferry: ${found.message}`)
-    }
-  }
 }

@@ -11,7 +11,8 @@ import type { JournalFile } from './file.ts'
 import type { Gaps } from './gaps.ts'
 import type { CompiledMatch } from './match.ts'
 import { type Floor, IdPosition } from './position.ts'
-import { Run, RunFinder, runBefore } from './runs.ts'
+import { Order } from './order.ts'
+import { Numbering, RunFinder } from './runs.ts'
 
 export interface ChainOptions {
   readonly source: string
@@ -46,18 +47,19 @@ export class Chain {
   /** Forwards, without filter. */
   readonly #isPlain: boolean
   readonly #finder: RunFinder
+  readonly #numbering: Numbering
   /** By head seqnum. */
   readonly #files: ChainFile[] = []
   readonly #known = new Set<KnownFile>()
   #active: ChainFile[] = []
   /** In the order in which the sequence reaches them. */
   #waiting: ChainFile[] = []
+  /** Active files that have an entry to give. */
+  readonly #ready = new Order<ChainFile>((a, b) => this.#compare(a, b))
   #lead: ChainFile | undefined
   #isTaken = false
   /** `copies.epoch` when `last` got its boot from an entry that passed there; -1: it did not. */
   #epoch = -1
-  /** The lead stays in front below this key (seqnum, negative when reading backwards). */
-  #bound = 0
   /** As long as the seqnum of a plain lead is below this, there is nothing else to look at. */
   #plainBound = 0
   /** The first seqnum wanted, or the last one when reading backwards. */
@@ -67,7 +69,6 @@ export class Chain {
   #reused = false
   /** Nothing was taken since the last seek, so what precedes the next entry was not seen. */
   #fresh = true
-  #run: Run | undefined
 
   constructor(options: ChainOptions) {
     this.source = options.source
@@ -82,6 +83,7 @@ export class Chain {
     this.#match = options.match
     this.#end = options.end
     this.#finder = new RunFinder(options.open)
+    this.#numbering = new Numbering(this.#files, options.open)
   }
 
   // Files
@@ -122,6 +124,7 @@ export class Chain {
 
   close(): void {
     for (const one of this.#files) one.close()
+    this.#ready.clear()
     this.head = undefined
   }
 
@@ -161,10 +164,12 @@ export class Chain {
     if (head === undefined || lead === undefined || !this.#isTaken) return head
     this.#isTaken = false
     if (this.#isPlain ? head.next() : this.#step(lead, head)) {
-      const { seqnum } = head
-      if (seqnum < this.#plainBound) return head
-      if (this.#key(lead) < this.#bound) return this.#show(head)
-    } else this.#exhaust(lead)
+      if (head.seqnum < this.#plainBound) return head
+      this.#ready.moveFirst()
+    } else {
+      this.#ready.shift()
+      this.#exhaust(lead)
+    }
     return this.#select()
   }
 
@@ -178,20 +183,10 @@ export class Chain {
   }
 
   #ordinalInRun(head: JournalFile, last: IdPosition): number {
-    if (this.#reverse) {
-      if (this.#run?.isOf(head) !== true) this.#run = this.#runBefore(head)
-      return this.#run.ordinal(head)
-    }
+    if (this.#reverse) return this.#numbering.ofAny(head)
     if (last.seqnum > 0 && !isSameBoot(head, last)) return 0
-    if (this.#fresh) {
-      if (this.#from === 0) return 0
-      this.#run = this.#runBefore(head)
-    } else if (this.#run?.isOf(head) !== true) {
-      this.#run = new Run(last)
-      this.#run.add(last)
-    }
-    this.#run.add(head)
-    return this.#run.ordinal(head)
+    if (!this.#fresh) return this.#numbering.ofNext(head, last)
+    return this.#from === 0 ? 0 : this.#numbering.ofAny(head)
   }
 
   /** Everything read so far is known to `gaps`. */
@@ -300,7 +295,7 @@ export class Chain {
 
   /** How many entries share the head's stamp, up to the head. */
   countInRun(head: JournalFile): number {
-    return this.#runBefore(head).countTo(head.seqnum)
+    return this.#numbering.countTo(head)
   }
 
   // Inside
@@ -311,25 +306,16 @@ export class Chain {
     return answer
   }
 
-  #runBefore(head: JournalFile): Run {
-    return this.#lookUp(() => runBefore(this.#files, head, this.#open))
-  }
-
   #step(one: ChainFile, file: JournalFile): boolean {
     if (this.#match !== undefined) return this.#match.step(file, this.#reverse, one.final)
     return this.#reverse ? file.previous() : file.next()
   }
 
-  #show(file: JournalFile): JournalFile | undefined {
-    this.head = file.seqnum <= this.#limit ? file : undefined
-    return this.head
-  }
-
-  /** Chooses the lead among the active files; activates those which the sequence has reached. */
+  /** Brings in the files that the sequence has reached, and chooses the head. */
   #select(): JournalFile | undefined {
+    const ready = this.#ready.list
     for (;;) {
-      let lead: ChainFile | undefined
-      for (const one of this.#active) if (one.ready && (lead === undefined || this.#isBefore(one, lead))) lead = one
+      const lead = ready[0]
       const waiting = this.#waiting[0]
       if (waiting !== undefined && (lead === undefined || this.#edge(waiting) <= this.#key(lead))) {
         this.#waiting.shift()
@@ -337,29 +323,27 @@ export class Chain {
         continue
       }
       this.#lead = lead
-      if (lead?.file === undefined) {
-        this.head = undefined
-        return undefined
+      const next = ready[1]
+      if (lead?.file !== undefined && next?.file !== undefined && this.#compare(lead, next) === 0) {
+        // The same entry in two files: the lead's is given.
+        this.#ready.remove(next)
+        next.ready = this.#step(next, next.file)
+        this.#enter(next)
+        continue
       }
-      if (this.#dropCopies(lead, lead.file)) continue
-      this.#bound = waiting === undefined ? Number.POSITIVE_INFINITY : this.#edge(waiting)
-      for (const one of this.#active) if (one.ready && one !== lead) this.#bound = Math.min(this.#bound, this.#key(one))
-      this.#plainBound = this.#isPlain && this.head !== undefined ? Math.min(this.#bound, this.#limit) : 0
-      return this.#show(lead.file)
+      if (this.#isPlain) {
+        const bound = Math.min(next === undefined ? this.#limit : this.#key(next), waiting === undefined ? this.#limit : this.#edge(waiting))
+        this.#plainBound = Math.min(bound, this.#limit)
+      }
+      this.head = lead?.file !== undefined && lead.file.seqnum <= this.#limit ? lead.file : undefined
+      return this.head
     }
   }
 
-  /** Steps over the lead's entry in other files that have it, too. */
-  #dropCopies(lead: ChainFile, file: JournalFile): boolean {
-    let dropped = false
-    for (const one of [...this.#active]) {
-      if (one === lead || !one.ready || one.file === undefined || one.file.seqnum !== file.seqnum) continue
-      if (compareContent(one.file, file) !== 0) continue
-      one.ready = this.#step(one, one.file)
-      if (!one.ready) this.#exhaust(one)
-      dropped = true
-    }
-    return dropped
+  /** An active file has made a step. */
+  #enter(one: ChainFile): void {
+    if (one.ready) this.#ready.add(one)
+    else this.#exhaust(one)
   }
 
   #activate(one: ChainFile): void {
@@ -375,7 +359,7 @@ export class Chain {
     else file.index = this.#from === Number.POSITIVE_INFINITY ? file.entryCount : file.findSeqnum(this.#from + 1)
     do one.ready = this.#step(one, file)
     while (one.ready && !this.#reverse && this.#wasTaken(file))
-    if (!one.ready) this.#exhaust(one)
+    this.#enter(one)
   }
 
   /** The file has no more entries for now. */
@@ -393,15 +377,17 @@ export class Chain {
     const result = file.refresh()
     if (result === 'vacuumed' || result === 'replaced') {
       one.final = true
+      this.#ready.remove(one)
       this.#exhaust(one)
       one.close()
       return
     }
     one.final = isFinal
     // The windows may be gone since.
-    if (one.ready) one.ready = file.load(file.index)
-    if (!one.ready) one.ready = this.#step(one, file)
-    if (!one.ready) this.#exhaust(one)
+    if (one.ready && file.load(file.index)) return
+    this.#ready.remove(one)
+    one.ready = this.#step(one, file)
+    this.#enter(one)
   }
 
   /** Its name was removed while journald had it open, and journald has gone on to another file since. */
@@ -421,10 +407,11 @@ export class Chain {
     if (position === undefined) this.#reset()
     this.#from = this.#reverse ? Math.min(from, this.#limit) : from
     this.#fresh = true
-    this.#run = undefined
+    this.#numbering.reset()
     this.#isTaken = false
     this.#lead = undefined
     this.#active = []
+    this.#ready.clear()
     for (const one of this.#files) {
       one.ready = false
       one.state = 'waiting'
@@ -439,7 +426,7 @@ export class Chain {
     return this.#reverse ? one.beginsBehind(this.#from) : one.endsBefore(this.#from)
   }
 
-  /** Where the sequence reaches a file, as a key. What a file that is still written to ends with is not known. */
+  /** Where the sequence reaches a file, as a key (seqnum, negative when reading backwards). What a file that is still written to ends with is not known. */
   #edge(one: ChainFile): number {
     if (!this.#reverse) return one.known.header.headSeqnum
     return one.isArchived ? -one.known.header.tailSeqnum : Number.NEGATIVE_INFINITY
@@ -450,10 +437,10 @@ export class Chain {
     return this.#reverse ? -seqnum : seqnum
   }
 
-  #isBefore(a: ChainFile, b: ChainFile): boolean {
-    if (a.file === undefined || b.file === undefined) return false
+  #compare(a: ChainFile, b: ChainFile): number {
+    if (a.file === undefined || b.file === undefined) return 0
     const order = a.file.seqnum - b.file.seqnum || compareContent(a.file, b.file)
-    return this.#reverse ? order > 0 : order < 0
+    return this.#reverse ? -order : order
   }
 
   #wasTaken(file: JournalFile): boolean {

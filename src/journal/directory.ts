@@ -3,7 +3,6 @@
 // Invariant: `files` holds every file that could be opened when its directory was last read; a KnownFile object stays the same through renames.
 
 import { readFileSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { isProblem, type Problem, problem } from '../errors.ts'
 import { Changes } from './changes.ts'
 import { JournalFile } from './file.ts'
@@ -59,7 +58,7 @@ export class KnownFile {
     this.fileId = file.fileId
     this.seqnumId = file.seqnumId
     this.source = candidate.namespace === '' ? file.machineId : `${file.machineId}.${candidate.namespace}`
-    this.counter = `${this.source} ${dirname(candidate.path)}`
+    this.counter = `${this.source} ${candidate.home}`
     this.path = candidate.path
     this.header = file.header
     this.live = isActiveName(candidate.path) && file.header.state !== STATE_ARCHIVED

@@ -2,7 +2,7 @@
 // Names and places: journald.conf(5), sd-journal.c (add_root_directory); `MACHINEID/` and `MACHINEID.NAMESPACE/` below each root.
 
 import { lstatSync, readdirSync, statSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { type Problem, problem } from '../errors.ts'
 
 /** A directory that changed within so many ms before it was read may have changed again within the same tick of the file system's clock. */
@@ -14,6 +14,8 @@ export interface Candidate {
   /** Device and inode. */
   readonly id: string
   readonly namespace: string
+  /** The directory that it is in, or was when it got the name that it is retained by. */
+  readonly home: string
   /** Changes when the file's inode does. */
   readonly stamp: string
   /** When the inode last changed, ms since 1970. */
@@ -32,6 +34,7 @@ export interface ListingOptions {
 
 interface Directory {
   readonly path: string
+  readonly home: string
   readonly namespace: string
   /** Has sub-directories to look into. */
   readonly root: boolean
@@ -56,11 +59,14 @@ export class Listing {
 
   constructor(options: ListingOptions) {
     this.#options = options
-    this.#single = directory('', '', { root: false, retained: false })
-    for (const path of options.directories)
-      this.#directories.set(path, directory(path, '', { root: true, retained: false }))
-    for (const path of options.retained)
-      this.#directories.set(path, directory(path, '', { root: true, retained: true }))
+    this.#single = directory({ path: '', home: '', namespace: '', root: false, retained: false })
+    for (const path of options.directories) {
+      this.#directories.set(path, directory({ path, home: path, namespace: '', root: true, retained: false }))
+    }
+    for (const path of options.retained) {
+      const home = options.directories.find((owner) => path.startsWith(join(owner, '/'))) ?? path
+      this.#directories.set(path, directory({ path, home, namespace: '', root: true, retained: true }))
+    }
   }
 
   /** The directories that exist, for watching. */
@@ -112,7 +118,7 @@ export class Listing {
     const candidates: Candidate[] = []
     let missing: Problem | undefined
     for (const path of files) {
-      const found = this.#candidate(path, '', true)
+      const found = this.#candidate(path, this.#single, true)
       if (found instanceof Error) missing = found as Problem
       else if (found !== undefined) candidates.push(found)
     }
@@ -154,12 +160,13 @@ export class Listing {
     for (const name of names) {
       const path = join(one.path, name)
       if (/\.journal~?$/.test(name)) {
-        const found = this.#candidate(path, one.namespace, false)
+        const found = this.#candidate(path, one, false)
         if (found !== undefined && !(found instanceof Error)) one.candidates.push(found)
       } else if (one.root && !this.#directories.has(path)) {
         const namespace = this.#namespaceOf(name, one.retained)
         if (namespace === undefined) continue
-        this.#directories.set(path, directory(path, namespace, { root: false, retained: one.retained }))
+        const { home, retained } = one
+        this.#directories.set(path, directory({ path, home: join(home, name), namespace, root: false, retained }))
       }
     }
     return true
@@ -175,7 +182,7 @@ export class Listing {
     return namespace === '' || namespaces.includes('*') || namespaces.includes(namespace) ? namespace : undefined
   }
 
-  #candidate(path: string, namespace: string, named: boolean): Candidate | Problem | undefined {
+  #candidate(path: string, { home, namespace }: Directory, named: boolean): Candidate | Problem | undefined {
     try {
       const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs, mode } = statSync(path, { bigint: true })
       // Only regular files, symbolic links followed; the kind is in the top bits of the mode.
@@ -183,7 +190,8 @@ export class Listing {
         return named ? problem('LF_JOURNAL_NOT_A_JOURNAL', { path, why: 'it is not a regular file' }) : undefined
       }
       const stamp = `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
-      return { path, id: `${dev}:${ino}`, namespace, stamp, changedMs: Number(ctimeMs) }
+      const changedMs = Number(ctimeMs)
+      return { path, id: `${dev}:${ino}`, namespace, home: home || dirname(path), stamp, changedMs }
     } catch (error) {
       if (named) return unreadable(path, error)
       // Renamed or removed between listing and looking; a symbolic link to nothing stays that way.
@@ -193,8 +201,8 @@ export class Listing {
   }
 }
 
-function directory(path: string, namespace: string, kind: { root: boolean; retained: boolean }): Directory {
-  return { path, namespace, ...kind, stamp: '', candidates: [], problem: undefined }
+function directory(fixed: Omit<Directory, 'stamp' | 'candidates' | 'problem'>): Directory {
+  return { ...fixed, stamp: '', candidates: [], problem: undefined }
 }
 
 function keep(before: Problem | undefined, now: Problem): Problem {

@@ -10,6 +10,7 @@ import type { JournalSet, KnownFile } from './directory.ts'
 import type { JournalFile } from './file.ts'
 import { Gaps } from './gaps.ts'
 import { CompiledMatch, type Match } from './match.ts'
+import { Order } from './order.ts'
 import { type Floor, PositionState, type Start } from './position.ts'
 
 export interface ReaderOptions {
@@ -36,7 +37,7 @@ export class JournalReader {
   readonly #sources = new Map<string, Copies>()
   readonly #counters = new Map<string, Gaps>()
   /** Chains with a head, the next one first. */
-  #order: Chain[] = []
+  readonly #order = new Order<Chain>((a, b) => this.#compareHeads(a, b))
   #given: Chain | undefined
   #ordinal = 0
   /** Where ids begin that are met for the first time. */
@@ -163,7 +164,8 @@ export class JournalReader {
       this.#given = undefined
       this.#advance(given)
     }
-    for (let chain = this.#order[0]; chain !== undefined; chain = this.#order[0]) {
+    const { list } = this.#order
+    for (let chain = list[0]; chain !== undefined; chain = list[0]) {
       const file = chain.head
       if (file === undefined) {
         this.#order.shift()
@@ -224,7 +226,7 @@ export class JournalReader {
     this.#retireChains()
     this.#isDrained = false
     this.#arrange()
-    return this.#order.length > 0
+    return this.#order.list.length > 0
   }
 
   /** As JournalSet.changed, since the last `refresh` or seek of this reader: no change in between is missed. */
@@ -257,26 +259,20 @@ export class JournalReader {
     for (const chain of this.#chains.values()) chain.close()
     this.#chains.clear()
     this.#sources.clear()
-    this.#order = []
+    this.#order.clear()
     this.#given = undefined
   }
 
   // Inside
 
+  /** Moves over the head of the first chain, which was taken. */
   #advance(chain: Chain): void {
-    const order = this.#order
-    const file = chain.advance()
-    if (file === undefined) {
-      if (order[0] === chain) order.shift()
-      return
-    }
-    // Still the first, or moved behind those that are smaller.
-    for (let at = 1; at < order.length; at++) {
-      const other = order[at] as Chain
-      if (other.head !== undefined && this.#compare(file, other.head) <= 0) return
-      order[at - 1] = other
-      order[at] = chain
-    }
+    if (chain.advance() !== undefined) this.#order.moveFirst()
+    else if (this.#order.list[0] === chain) this.#order.shift()
+  }
+
+  #compareHeads(a: Chain, b: Chain): number {
+    return a.head === undefined || b.head === undefined ? 0 : this.#compare(a.head, b.head)
   }
 
   /** Order of entries of different ids: journal-format.md § 6, rules 2 to 4. */
@@ -315,7 +311,7 @@ export class JournalReader {
     }
     if (this.#given !== undefined) this.#advance(this.#given)
     this.#given = undefined
-    newest = this.#order[0]
+    newest = this.#order.list[0]
     const head = newest?.head
     if (floor === undefined && head !== undefined) {
       floor = { realtime: head.realtime + 1, bootId: head.bootId(), monotonic: head.monotonic + 1 }
@@ -476,20 +472,8 @@ export class JournalReader {
 
   /** Sorts the chains by their heads. */
   #arrange(): void {
-    const order: Chain[] = []
-    for (const chain of this.#chains.values()) {
-      const { head } = chain
-      if (head === undefined) continue
-      let at = order.length
-      for (
-        let other = order[at - 1]?.head;
-        other !== undefined && this.#compare(head, other) < 0;
-        other = order[at - 1]?.head
-      )
-        at--
-      order.splice(at, 0, chain)
-    }
-    this.#order = order
+    this.#order.clear()
+    for (const chain of this.#chains.values()) if (chain.head !== undefined) this.#order.add(chain)
   }
 }
 

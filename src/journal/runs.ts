@@ -80,7 +80,7 @@ function place(list: readonly number[], seqnum: number): number {
 }
 
 /** The part of an entry's run that ends with it, found by looking back, also into the files before. */
-export function runBefore(files: readonly ChainFile[], entry: EntryMark, open: OpenFiles): Run {
+function runBefore(files: readonly ChainFile[], entry: EntryMark, open: OpenFiles): Run {
   const run = new Run(entry)
   // The entry may be the loaded one of a file that is moved about in here.
   const { seqnum } = entry
@@ -102,6 +102,7 @@ export function runBefore(files: readonly ChainFile[], entry: EntryMark, open: O
     const file = open.forLookup(one)
     if (file !== undefined) ended = collectBack(file, file.entryCount, run)
   }
+  open.giveBack()
   return run
 }
 
@@ -113,6 +114,47 @@ function collectBack(file: JournalFile, end: number, run: Run): boolean {
     run.add(file)
   }
   return false
+}
+
+/** Numbers the entries of a chain as they are read. */
+export class Numbering {
+  readonly #files: readonly ChainFile[]
+  readonly #open: OpenFiles
+  /** Of the last entries, as far as any were alike. */
+  #run: Run | undefined
+
+  constructor(files: readonly ChainFile[], open: OpenFiles) {
+    this.#files = files
+    this.#open = open
+  }
+
+  /** The next entry asked for is not the one that follows. */
+  reset(): void {
+    this.#run = undefined
+  }
+
+  /** The number of an entry whose predecessors are not known, found by looking back. */
+  ofAny(entry: EntryMark): number {
+    if (this.#run?.isOf(entry) !== true) this.#run = runBefore(this.#files, entry, this.#open)
+    this.#run.add(entry)
+    return this.#run.ordinal(entry)
+  }
+
+  /** The number of an entry that comes right after `last` and has its stamp. */
+  ofNext(entry: EntryMark, last: Stamp & Content): number {
+    if (this.#run?.isOf(entry) !== true) {
+      this.#run = new Run(last)
+      this.#run.add(last)
+    }
+    this.#run.add(entry)
+    return this.#run.ordinal(entry)
+  }
+
+  /** How many entries of its stamp there are up to this one. */
+  countTo(entry: EntryMark): number {
+    const { seqnum } = entry
+    return runBefore(this.#files, entry, this.#open).countTo(seqnum)
+  }
 }
 
 interface Span {

@@ -9,6 +9,12 @@ export class Abandoned extends Error {
   override readonly name = 'Abandoned'
 }
 
+interface Call {
+  readonly controller: AbortController
+  readonly leave: () => void
+  lateSince: number | undefined
+}
+
 /** A call that goes on so long after its signal was aborted is reported. */
 const IGNORED_AFTER_MS = 10_000
 
@@ -19,7 +25,7 @@ export class SinkCalls {
   readonly #clock: Clock
   readonly #onIgnored: (text: string) => void
   readonly #calledOff = new AbortController()
-  readonly #open = new Set<{ controller: AbortController; leave: () => void; late: boolean }>()
+  readonly #open = new Set<Call>()
   #isAbandoned = false
 
   /** @param onIgnored told when a call does not react to its deadline */
@@ -38,11 +44,10 @@ export class SinkCalls {
     return this.#open.size
   }
 
-  /** Calls under way that have let their deadline pass without a reaction. */
-  get late(): number {
-    let late = 0
-    for (const call of this.#open) if (call.late) late++
-    return late
+  /** Since when some call has let its deadline pass without a reaction, milliseconds since 1970; undefined: none has. */
+  get lateSince(): number | undefined {
+    for (const { lateSince } of this.#open) if (lateSince !== undefined) return lateSince
+    return undefined
   }
 
   /** Runs one call; its signal is aborted after `timeoutMs`. Rejects as the call does, or with `Abandoned`. */
@@ -50,7 +55,7 @@ export class SinkCalls {
     if (this.#isAbandoned) throw new Abandoned()
     const left = Promise.withResolvers<never>()
     const controller = new AbortController()
-    const entry = { controller, leave: () => left.reject(new Abandoned()), late: false }
+    const entry: Call = { controller, leave: () => left.reject(new Abandoned()), lateSince: undefined }
     if (this.#calledOff.signal.aborted) controller.abort(this.#calledOff.signal.reason)
     this.#open.add(entry)
     const timer = new AbortController()
@@ -76,15 +81,31 @@ export class SinkCalls {
     for (const { leave } of this.#open) leave()
   }
 
-  async #watch(entry: { controller: AbortController; late: boolean }, timeoutMs: number, done: AbortSignal) {
+  async #watch(entry: Call, timeoutMs: number, done: AbortSignal) {
     try {
       await this.#clock.sleep(timeoutMs, done)
       entry.controller.abort(new DOMException(`no answer within ${formatDuration(timeoutMs)}`, 'TimeoutError'))
       await this.#clock.sleep(IGNORED_AFTER_MS, done)
-      entry.late = true
+      entry.lateSince = this.#clock.now()
       this.#onIgnored('a call does not end although its deadline has passed; waiting for it')
     } catch {
       // The call has ended, which is what aborts `done`.
     }
   }
+}
+
+/** True when `promise` settles, either way, within `ms`. */
+export async function settlesWithin(clock: Clock, ms: number, promise: Promise<unknown>): Promise<boolean> {
+  const timer = new AbortController()
+  const inTime = promise.then(
+    () => true,
+    () => true,
+  )
+  const late = clock.sleep(ms, timer.signal).then(
+    () => false,
+    () => true,
+  )
+  const first = await Promise.race([inTime, late])
+  timer.abort(ENDED)
+  return first
 }

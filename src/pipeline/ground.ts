@@ -7,7 +7,7 @@ import type { KnownFile } from '../journal/directory.ts'
 import type { PositionState } from '../journal/position.ts'
 import type { Advanced, Cursor } from '../sink.ts'
 import type { Lag } from './chunk.ts'
-import type { WalkChunk } from './walk.ts'
+import type { WalkChunk } from './walkChunk.ts'
 
 function seqnumIn(state: PositionState, id: string): number {
   return state.ids.get(id)?.seqnum ?? 0

@@ -4,8 +4,9 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Position } from '../sink.ts'
 import type { Clock } from '../telemetry/clock.ts'
-import { CutBatch, type CutChoice, type CutLimits, chooseCut, countBytes, countEntries, splitParts } from './batch.ts'
+import { CutBatch } from './batch.ts'
 import type { Part, Stream, Streams, Want } from './chunk.ts'
+import { type CutChoice, type CutLimits, chooseCut, countBytes, countEntries, splitParts } from './cut.ts'
 import type { Settlement } from './delivery.ts'
 import { Frontier } from './frontier.ts'
 import type { Place } from './places.ts'
@@ -56,6 +57,8 @@ export class Lane {
   #movedAt: number
   #blockedSince: number | undefined
   #nudge: AbortController | undefined
+  // A bug met on the way of a batch: it stays open, so nothing behind it may count.
+  #failure: unknown
 
   /** @param start where the lane stands; it is stored at once, so that a start of `now` stays what it is */
   constructor(host: LaneHost, source: string, stream: Stream, start: StoredPosition, holdsPosition: boolean) {
@@ -84,18 +87,23 @@ export class Lane {
     return this.isIdle ? this.#host.clock.monotonic() : this.#movedAt
   }
 
-  /** Ships until `stop` is aborted or, in a bounded run, until the end. What is under way then goes on: see `settled`. */
+  /**
+   * Ships until `stop` is aborted or, in a bounded run, until the end, and waits for what is under way then. Rejects with a
+   * Problem of the journal, or with a bug of ours; the lane is then of no more use, and its position is still right.
+   */
   async run(stop: AbortSignal): Promise<void> {
     while (await this.#gather(stop)) {
       this.#blockedSince = this.#host.clock.monotonic()
       const place = await this.#host.takePlace(stop)
       this.#blockedSince = undefined
-      if (place === undefined) return
-      const choice = this.#topUp()
+      if (place === undefined) break
+      const choice = this.#failure === undefined ? this.#topUp() : undefined
       // A rewind may have emptied the lane meanwhile.
       if (choice === undefined) place.free()
       else this.#send(choice.count, place)
     }
+    await this.settled()
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   /** Resolves when no batch of this lane is under way. */
@@ -118,7 +126,7 @@ export class Lane {
   async #gather(stop: AbortSignal): Promise<boolean> {
     const { clock, streams, waitMs } = this.#host
     let look = false
-    while (!stop.aborted) {
+    while (!stop.aborted && this.#failure === undefined) {
       const choice = this.#choose()
       if (choice?.full || (choice !== undefined && !this.#isAtEnd && this.#isDue())) return true
       const part = this.#stream.next(look, this.#want())
@@ -220,6 +228,10 @@ export class Lane {
         if (this.#frontier.settle(ticket)) this.#save()
         if (settlement.isReleased) for (const { chunk, from, to } of head) chunk.done?.(to - from)
       })
+      .catch((error: unknown) => {
+        this.#failure ??= error
+        this.#nudge?.abort()
+      })
       .finally(() => {
         place.free()
         this.#pending.delete(delivery)
@@ -272,4 +284,16 @@ export function chooseStart(
   const order = compare(answer, stored.target)
   if (order === 0) return { position: stored.position, target: answer, note: undefined }
   return { position: answer, target: answer, note: order === 1 ? 'ahead' : order === -1 ? 'back' : 'elsewhere' }
+}
+
+/** What a start's note means, for the log. */
+export function describeStart(note: NonNullable<ChosenStart['note']>): { text: string; isExpected: boolean } {
+  const texts = {
+    held: 'going on from the position that the target holds',
+    ahead: 'the target is ahead of the local position; going on from there',
+    back: 'the target went back to before its last answer; going back to there',
+    elsewhere: 'the target stands elsewhere than at its last answer; going on from there',
+    vanished: 'the target holds no position any more; going on from the local one',
+  }
+  return { text: texts[note], isExpected: note === 'held' || note === 'ahead' }
 }

@@ -8,13 +8,13 @@ import type { Position, Sink, SinkHost, SinkTraits } from '../sink.ts'
 import type { Clock } from '../telemetry/clock.ts'
 import { type Log, RepeatedMessages } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { CutLimits } from './batch.ts'
-import { SinkCalls } from './calls.ts'
+import { SinkCalls, settlesWithin } from './calls.ts'
 import type { StreamSpec, Streams } from './chunk.ts'
+import type { CutLimits } from './cut.ts'
 import { Deliveries } from './delivery.ts'
-import type { Obstacle, SinkHealth } from './health.ts'
+import { type Obstacle, type SinkHealth, sumLag, whenReadable } from './health.ts'
 import { PROBE_MS, untilAborted } from './hold.ts'
-import { type ChosenStart, chooseStart, Lane, type LaneHost } from './lane.ts'
+import { type ChosenStart, chooseStart, describeStart, Lane, type LaneHost } from './lane.ts'
 import { type SinkMeter, sinkMeter } from './meter.ts'
 import { type Made, Opening } from './opening.ts'
 import { type Place, Places } from './places.ts'
@@ -124,9 +124,9 @@ export class Shipper {
 
   health(): SinkHealth {
     const trouble = this.#findObstacle()
-    const lanes = [...this.#lanes.values()]
     const lag = this.#lag()
-    const isIdle = lanes.every((lane) => lane.isIdle)
+    const lanes = [...this.#lanes.values()]
+    const isIdle = lanes.length >= this.#known.size && lanes.every((lane) => lane.isIdle)
     return {
       name: this.spec.name,
       type: this.spec.type,
@@ -137,10 +137,10 @@ export class Shipper {
       inFlight: this.#places?.taken ?? 0,
       lagEntries: lag.entries,
       lagSeconds: lag.seconds,
-      sources: lanes.map((lane) => ({
-        source: lane.source,
-        position: lane.position,
-        cursor: this.#parts.streams.cursorOf(lane.position),
+      sources: Array.from(this.#stored, ([source, { position }]) => ({
+        source,
+        position,
+        cursor: whenReadable(() => this.#parts.streams.cursorOf(position)),
       })),
     }
   }
@@ -153,9 +153,9 @@ export class Shipper {
     }
     for (const obstacle of this.#broken.values()) return obstacle
     if (failing !== undefined) return { isHeld: false, hint: undefined, ...failing }
-    if (calls === undefined || calls.late === 0) return undefined
+    if (calls?.lateSince === undefined) return undefined
     const message = 'a call does not end although its deadline has passed'
-    return { isHeld: false, message, hint: undefined, since: this.#parts.clock.now() }
+    return { isHeld: false, message, hint: undefined, since: calls.lateSince }
   }
 
   /**
@@ -230,7 +230,6 @@ export class Shipper {
         if (lane === undefined) return
         this.#lanes.set(source, lane)
         await lane.run(stop)
-        await lane.settled()
         return
       } catch (error) {
         const { message, hint } = isProblem(error) ? error : { message: String(error), hint: undefined }
@@ -288,15 +287,8 @@ export class Shipper {
       local: stored === undefined ? undefined : streams.cursorOf(stored.position),
       target: answer === undefined ? undefined : streams.cursorOf(answer),
     }
-    const says: Record<NonNullable<ChosenStart['note']>, string> = {
-      held: 'going on from the position that the target holds',
-      ahead: 'the target is ahead of the local position; going on from there',
-      back: 'the target went back to before its last answer; going back to there',
-      elsewhere: 'the target stands elsewhere than at its last answer; going on from there',
-      vanished: 'the target holds no position any more; going on from the local one',
-    }
-    const isExpected = note === 'held' || note === 'ahead'
-    this.#log[isExpected ? 'info' : 'warn'](`sink "${this.spec.name}": ${says[note]}`, fields)
+    const { text, isExpected } = describeStart(note)
+    this.#log[isExpected ? 'info' : 'warn'](`sink "${this.spec.name}": ${text}`, fields)
   }
 
   #streamSpec(source: string, sink: Sink): StreamSpec {
@@ -404,21 +396,8 @@ export class Shipper {
     this.#end.resolve()
   }
 
-  /** True when `promise` settles within `ms`. */
-  async #within(ms: number, promise: Promise<unknown>): Promise<boolean> {
-    const timer = new AbortController()
-    const late = Symbol('late')
-    const sleep = this.#parts.clock.sleep(ms, timer.signal).then(
-      () => late,
-      () => undefined,
-    )
-    const settled = promise.then(
-      () => undefined,
-      () => undefined,
-    )
-    const first = await Promise.race([settled, sleep])
-    timer.abort()
-    return first !== late
+  #within(ms: number, promise: Promise<unknown>): Promise<boolean> {
+    return settlesWithin(this.#parts.clock, ms, promise)
   }
 
   #track(work: Promise<void>): void {
@@ -429,17 +408,14 @@ export class Shipper {
   }
 
   #lag(): { entries: number; seconds: number } {
+    // Also where there is no lane, since the sink is held or not open.
+    const behind = Array.from(this.#stored, ([source, { position }]) => ({ source, position }))
     const { streams, clock } = this.#parts
-    let entries = 0
-    let seconds = 0
-    for (const lane of this.#lanes.values()) {
-      if (lane.isIdle) continue
-      const lag = streams.lag(lane.source, lane.position)
-      entries += lag?.entries ?? 0
-      if (lag?.realtime !== undefined && lag.entries > 0)
-        seconds = Math.max(seconds, clock.now() / 1000 - lag.realtime / 1e6)
-    }
-    return { entries, seconds }
+    return sumLag(
+      streams,
+      behind.filter(({ source }) => this.#lanes.get(source)?.isIdle !== true),
+      clock.now(),
+    )
   }
 
   #measure(): void {

@@ -2,6 +2,7 @@
 // falls; sinks near the journal's end so share encoded bytes, one that fell behind gets a walk of its own and joins again.
 // Invariant: a stream's entries follow each other without gap or overlap, whichever walks they come from.
 
+import { setTimeout } from 'node:timers/promises'
 import type { JournalSet } from '../journal/directory.ts'
 import { encoderKey } from '../journal/encode/encoder.ts'
 import type { JournalFile } from '../journal/file.ts'
@@ -12,7 +13,8 @@ import type { Advanced, Cursor, Position } from '../sink.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Cut, Lag, Part, Stream, StreamSpec, Streams, Want } from './chunk.ts'
 import { advancePosition, comparePositions, isSamePlace, lagOf, slotOf } from './ground.ts'
-import { Walk, type WalkChunk, type WalkCounts } from './walk.ts'
+import { Walk, type WalkCounts } from './walk.ts'
+import type { WalkChunk } from './walkChunk.ts'
 
 /** Chunks kept by one walk while others may want them. */
 const RING_BYTES = 4 * 1024 * 1024
@@ -142,7 +144,7 @@ export class Walks implements Streams {
       await walk.changed(ms, signal)
     } catch {
       // The reader meets the same trouble at its next look and says what it is; until then, no hurry.
-      await new Promise((resolve) => setTimeout(resolve, Math.min(ms, FAILED_MS)))
+      await setTimeout(Math.min(ms, FAILED_MS), undefined, { signal }).catch(() => undefined)
     }
   }
 }

@@ -58,6 +58,8 @@ export function makeBatch(length: number, options: BatchOptions = {}): Batch {
     ends,
     keys: own(Buffer.from(entries.map((entry) => entry.key).join(''), 'latin1')),
     realtimes: Float64Array.from(entries, (entry) => entry.realtime),
+    // Each entry for itself: these batches do not know which fields a sink asks for.
+    groups: { at: Uint32Array.from(entries.keys()), first: Uint32Array.from(entries.keys()) },
     before,
     after,
   }

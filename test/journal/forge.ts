@@ -17,9 +17,9 @@ export interface Stamp {
 }
 
 export interface ForgeOptions {
-  /** A digit that the seqnum id is made of. */
+  /** Digits that the seqnum id is made of, over and over. */
   readonly id?: string
-  /** A digit that the machine id is made of; default: the fixture's. */
+  /** Digits that the machine id is made of; default: the fixture's. */
   readonly machine?: string
   /** 0 offline, 1 online, 2 archived; default 1. */
   readonly state?: number
@@ -65,8 +65,8 @@ export function forge(path: string, stamps: readonly Stamp[], options: ForgeOpti
   const { bytes, offsets } = loadBase()
   writeFileSync(path, bytes)
   const fd = openSync(path, 'r+')
-  writeSync(fd, Buffer.from((options.id ?? 'a').repeat(32), 'hex'), 0, 16, 72)
-  if (options.machine !== undefined) writeSync(fd, Buffer.from(options.machine.repeat(32), 'hex'), 0, 16, 40)
+  writeSync(fd, Buffer.from((options.id ?? 'a').repeat(32).slice(0, 32), 'hex'), 0, 16, 72)
+  if (options.machine !== undefined) writeSync(fd, Buffer.from(options.machine.repeat(32).slice(0, 32), 'hex'), 0, 16, 40)
   for (const [i, stamp] of stamps.entries()) {
     const at = offsets[i]!
     put(fd, at + 16, stamp.seqnum)

@@ -30,7 +30,7 @@ describe('SinkCalls', () => {
     expect(said).toEqual([])
     await clock.advance(100)
     expect(said).toHaveLength(1)
-    expect(calls.late).toBe(1)
+    expect(calls.lateSince).toBe(1_011_000)
     calls.abandon()
     await expect(call).rejects.toBeInstanceOf(Abandoned)
     await expect(calls.run(1000, async () => 1)).rejects.toBeInstanceOf(Abandoned)

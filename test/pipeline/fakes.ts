@@ -94,6 +94,11 @@ export function entries(count: number, from = 0): FakeEntry[] {
   return Array.from({ length: count }, (_, index) => ({ text: `entry ${from + index}`, stamp: from + index }))
 }
 
+/** Entries of which those of one letter are lines of one write. */
+export function stamped(letters: string): FakeEntry[] {
+  return [...letters].map((letter, index) => ({ text: `${letter}${index}`, stamp: letter.charCodeAt(0) }))
+}
+
 const SOURCE = 'a'.repeat(32)
 
 /** A journal of one or more sources, in memory. */
@@ -107,6 +112,10 @@ export class FakeJournal implements Streams {
   rests = 0
   /** Chunks made. */
   made = 0
+  /** Called when somebody asks for the cursor of an entry. */
+  cursorOfEntry: () => void = () => undefined
+  /** Entries whose memory was given back. */
+  givenBack = 0
 
   constructor(
     clock: FakeClock,
@@ -192,7 +201,16 @@ class FakeStream implements Stream {
     if (this.#read >= all.length) return undefined
     let end = Math.min(all.length, this.#read + this.#journal.chunkEntries)
     while (end < all.length && all[end]!.stamp === all[end - 1]!.stamp && end - this.#read < 1000) end++
-    const chunk = makeChunk(this.#source, all, this.#read, end)
+    const made = makeChunk(this.#source, all, this.#read, end, (count) => {
+      this.#journal.givenBack += count
+    })
+    const chunk: FakeChunk = {
+      ...made,
+      cursor: (index) => {
+        this.#journal.cursorOfEntry()
+        return made.cursor(index)
+      },
+    }
     this.#journal.made++
     this.#read = end
     return { chunk, from: 0, to: chunk.count }
@@ -252,7 +270,13 @@ class FakeStream implements Stream {
 }
 
 /** A chunk of `all` from `from` to `end`, as the real walk would make it. */
-export function makeChunk(source: string, all: readonly FakeEntry[], from: number, end: number): FakeChunk {
+export function makeChunk(
+  source: string,
+  all: readonly FakeEntry[],
+  from: number,
+  end: number,
+  done: (count: number) => void = () => undefined,
+): FakeChunk {
   const kept: number[] = []
   for (let place = from; place < end; place++) if (!all[place]!.isLeftOut) kept.push(place)
   const texts = kept.map((place) => Buffer.from(`${all[place]!.text}\n`))
@@ -281,6 +305,7 @@ export function makeChunk(source: string, all: readonly FakeEntry[], from: numbe
     missing: 0,
     fields: undefined,
     cursor: (index) => `cursor of ${kept[index]}`,
+    done,
     places: [...kept, end],
   }
 }

@@ -478,6 +478,58 @@ describe('failures', () => {
   })
 })
 
+describe('memory', () => {
+  it('gives chunks back for sinks that promise not to read them any more, unless a write failed', async () => {
+    const cases = [
+      { releases: false, fails: false, givenBack: 0 },
+      { releases: true, fails: false, givenBack: 40 },
+      { releases: true, fails: true, givenBack: 30 },
+    ]
+    for (const { releases, fails, givenBack } of cases) {
+      const rig = new Rig({ entries: entries(40), chunkEntries: 7 })
+      const sink = new FakeSink({ releases })
+      sink.script = (_batch, _delivery, call) => {
+        if (fails && call === 2) throw new SinkError('in-doubt', 'connection reset')
+        return 'delivered'
+      }
+      rig.ship(sink)
+      await rig.clock.advance(5000)
+      expect(new Set(sink.got)).toEqual(new Set(texts(40)))
+      expect(rig.journal.givenBack).toBe(givenBack)
+    }
+  })
+})
+
+describe('a bug of our own', () => {
+  it('holds its source, and goes on from what is settled', async () => {
+    const rig = new Rig({ entries: entries(30) })
+    const sink = new FakeSink()
+    let isBroken = true
+    rig.journal.cursorOfEntry = () => {
+      if (isBroken) throw new TypeError('cannot read properties of undefined')
+    }
+    sink.script = (batch) => {
+      if (!textsOf(batch).includes('entry 12')) return 'delivered'
+      const index = textsOf(batch).indexOf('entry 12')
+      sink.take(
+        batch,
+        [...textsOf(batch).keys()].filter((other) => other !== index),
+      )
+      return { delivered: batch.ends.length - 1, retry: [], rejected: [{ index, code: 'mapping', reason: 'no' }] }
+    }
+    const shipper = rig.ship(sink, { inFlight: 1 })
+    await rig.clock.advance(5000)
+    expect(shipper.health()).toMatchObject({ state: 'held', message: 'TypeError: cannot read properties of undefined' })
+    expect(rig.positions.place('it')).toBe(10)
+    isBroken = false
+    await rig.clock.advance(PROBE_MS + 3000)
+    expect(rig.positions.place('it')).toBe(30)
+    expect(rig.dead.letters).toMatchObject([{ text: 'entry 12' }])
+    expect(shipper.health().state).toBe('idle')
+    expect(rig.journal.open_).toBe(1)
+  })
+})
+
 describe('opening', () => {
   it('opens again with backoff until it works', async () => {
     const rig = new Rig({ entries: entries(10) })
@@ -502,6 +554,7 @@ describe('opening', () => {
     await rig.clock.advance(PROBE_MS * 3)
     expect(shipper.health().state).toBe('held')
     expect(shipper.health().hint).toContain('cursor')
+    expect(shipper.need()).toEqual({ sink: 'it', positions: new Map(), rewinds: false })
     expect(sink.calls).toEqual([])
     rig.positions.damaged.clear()
     rig.positions.save('it', FakeJournal.source, { position: '1:4' })
@@ -518,6 +571,9 @@ describe('opening', () => {
     const shipper = rig.ship(sink)
     await rig.clock.advance(PROBE_MS * 2 + 1000)
     expect(shipper.health()).toMatchObject({ state: 'held', message: 'unknown API key' })
+    rig.journal.append(entries(7))
+    expect(shipper.health()).toMatchObject({ lagEntries: 7, sources: [{ cursor: 'cursor 0' }] })
+    expect([...shipper.need().positions]).toEqual([[FakeJournal.source, '1:0']])
     expect(sink.calls.filter((call) => call === 'open')).toHaveLength(3)
   })
 })

@@ -80,7 +80,7 @@ export class EcsEncoder extends Encoder {
       value({ value: 'cursor' }),
       text(pieces.behind + pieces.lead('seqnum') + (pieces.counts ? '\xcf' : '')),
       { value: pieces.counts ? 'seqnum64' : 'seqnum' },
-      text(pieces.lead('host') + pieces.mapHead(pieces.lead('boot_id'), 1)),
+      text(pieces.lead('host') + pieces.mapHead(pieces.first(pieces.lead('boot_id')), 1)),
       value({ value: 'bootId' }),
       text(pieces.behind + pieces.close),
     ])
@@ -138,7 +138,7 @@ export class EcsEncoder extends Encoder {
         return false
       }
       this.#seen[slot] = this.#serial
-      const lead = field.targets[0].lead
+      const lead = field.targets[0].later
       if (quick === 'message') {
         rootPairs++
         if (place >= 0) this.#write(lead + cache.texts[place])

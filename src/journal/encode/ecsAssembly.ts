@@ -1,7 +1,7 @@
 // Puts a document in shape `ecs` together from an entry's values: each at its places, then the members that are made of several fields.
 // Where fields meet at one name in journald.custom, the untrusted one keeps it and the trusted one gets `_trusted` behind it.
 
-import { EcsDocument, ROOT } from './ecsDocument.ts'
+import { EcsDocument, type Place, ROOT } from './ecsDocument.ts'
 import { capabilityNames, leadingInteger, type Role, SEVERITIES, splitCommandLine } from './ecsFields.ts'
 import { type EcsField, EcsNames, ecsConstants, MESSAGE, type Target } from './ecsNames.ts'
 import type { Notation } from './notation.ts'
@@ -39,7 +39,8 @@ export class EcsAssembly {
   readonly #notation: Notation
   readonly #document: EcsDocument
   readonly #journald: number
-  readonly #logferry: number
+  readonly #truncated: Place
+  readonly #others: Place
   readonly #base64: number
   readonly #byRfc: boolean
   readonly #places = new Map<string, Target | undefined>()
@@ -51,7 +52,7 @@ export class EcsAssembly {
 
   constructor(spec: RecordSpec, pieces: Notation) {
     this.#notation = pieces
-    this.#document = new EcsDocument(pieces)
+    this.#document = new EcsDocument(pieces, ['', 'journald', 'journald.custom'])
     const constants = ecsConstants(spec)
     const event = new Map([
       ['kind', 'event'],
@@ -59,17 +60,17 @@ export class EcsAssembly {
     ])
     for (const [path, value] of constants) if (path.startsWith('event.')) event.set(path.slice(6), value)
     this.eventPairs = {
-      pairs: [...event].map(([name, value]) => pieces.lead(name) + pieces.text(value)).join(''),
+      pairs: pieces.first([...event].map(([name, value]) => pieces.lead(name) + pieces.text(value)).join('')),
       count: event.size,
     }
     this.names = new EcsNames(spec, pieces, this.#document, new Set(constants.keys()))
     for (const [path, value] of constants) {
       if (path.startsWith('event.')) continue
-      const parts = path.split('.')
-      this.#document.fix(this.#document.node(parts.slice(0, -1)), pieces.lead(parts.at(-1) ?? '') + pieces.text(value))
+      this.#document.fix(path, pieces.text(value))
     }
     this.#journald = this.#document.node(['journald'])
-    this.#logferry = this.#document.node(['logferry'])
+    this.#truncated = this.#document.place('logferry.truncated')
+    this.#others = this.#document.place('logferry.other')
     this.#base64 = this.#document.node(['logferry', 'base64'])
     this.maxBytes = this.names.rules.maxBytes
     this.#byRfc = spec.priority === 'rfc5424'
@@ -122,9 +123,9 @@ export class EcsAssembly {
     this.#addProcess(roles)
     this.#addUser(roles)
     this.#addRest(roles)
-    const root = this.#message + document.text(ROOT, [this.#journald])
+    const root = this.#message + document.text(ROOT)
     const rootPairs = document.count + (this.#message === '' ? 0 : 1)
-    const journald = document.text(this.#journald, [this.names.customNode])
+    const journald = document.text(this.#journald)
     const journaldPairs = document.count
     const custom = document.text(this.names.customNode)
     return { root, rootPairs, journald, journaldPairs, custom, customPairs: document.count }
@@ -165,20 +166,19 @@ export class EcsAssembly {
       }
       if (group.some((item) => item.base64 !== undefined)) {
         const exact = group.map(({ base64 }) => (base64 === undefined ? pieces.nothing : pieces.text(base64)))
-        this.#document.add(
-          this.#base64,
-          pieces.lead(first.field.name) + (exact.length === 1 ? exact[0] : pieces.list(exact)),
-        )
+        const later = pieces.lead(first.field.name)
+        const place = { node: this.#base64, first: pieces.first(later), later }
+        this.#document.add(place, exact.length === 1 ? exact[0] : pieces.list(exact))
       }
       if (group.some((item) => item.cut)) cut.push(pieces.text(first.field.name))
     }
-    if (cut.length > 0) this.#document.add(this.#logferry, pieces.lead('truncated') + pieces.list(cut))
-    if (others.length > 0) this.#document.add(this.#logferry, pieces.lead('other') + pieces.list(others))
+    if (cut.length > 0) this.#document.add(this.#truncated, pieces.list(cut))
+    if (others.length > 0) this.#document.add(this.#others, pieces.list(others))
   }
 
-  #put({ path, node, lead }: Target, value: string): void {
-    if (path === MESSAGE) this.#message = lead + value
-    else this.#document.add(node, lead + value)
+  #put(target: Target, value: string): void {
+    if (target.path === MESSAGE) this.#message = target.later + value
+    else this.#document.add(target, value)
   }
 
   #addPriority({ priority, facility }: Roles): void {
@@ -209,18 +209,22 @@ export class EcsAssembly {
     if (capabilities?.companion) this.#add('process.thread.capabilities.effective', capabilities.companion)
   }
 
+  /** The user of the process that the message is about: who logged in, and with which rights it runs where these differ. */
   #addUser(roles: Roles): void {
-    const user = new Map<string, string>()
-    const take = (login: EcsItem | undefined, uid: EcsItem | undefined, gid: EcsItem | undefined): void => {
-      if (login !== undefined) user.set('user.id', login.companion)
-      if (uid === undefined) return
-      const effective = login !== undefined && login.companion !== uid.companion ? 'user.effective' : 'user'
-      user.set(`${effective}.id`, uid.companion)
-      if (gid !== undefined) user.set(`${effective}.group.id`, gid.companion)
+    const { objectUid, objectGid, objectLoginUid } = roles
+    if (objectUid === undefined && objectLoginUid === undefined) {
+      this.#addUserOf(roles.loginUid, roles.uid, roles.gid)
+    } else {
+      this.#addUserOf(objectLoginUid, objectUid ?? roles.uid, objectUid === undefined ? roles.gid : objectGid)
     }
-    take(roles.loginUid, roles.uid, roles.gid)
-    take(roles.objectLoginUid, roles.objectUid, roles.objectGid)
-    for (const [path, value] of user) this.#add(path, value)
+  }
+
+  #addUserOf(login: EcsItem | undefined, uid: EcsItem | undefined, gid: EcsItem | undefined): void {
+    const isOther = login !== undefined && uid !== undefined && login.companion !== uid.companion
+    this.#add('user.id', login?.companion ?? uid?.companion)
+    if (uid === undefined) return
+    if (isOther) this.#add('user.effective.id', uid.companion)
+    this.#add(isOther ? 'user.effective.group.id' : 'user.group.id', gid?.companion)
   }
 
   #addRest({ unit, identifier, containerId, containerIdFull, partial }: Roles): void {
@@ -232,7 +236,7 @@ export class EcsAssembly {
   #add(path: string, value: string | undefined): void {
     if (value === undefined || this.#taken.has(path)) return
     const place = this.#place(path)
-    if (place !== undefined) this.#document.add(place.node, place.lead + value)
+    if (place !== undefined) this.#document.add(place, value)
   }
 
   #place(path: string): Target | undefined {

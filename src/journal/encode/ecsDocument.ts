@@ -5,17 +5,26 @@ import type { Notation } from './notation.ts'
 
 export const ROOT = 0
 
-interface Node {
-  readonly lead: string
+/** A place for a value: an object, and what stands before the value as its first pair or as a later one. */
+export interface Place {
+  readonly node: number
+  readonly first: string
+  readonly later: string
+}
+
+interface Node extends Place {
   readonly children: Node[]
   readonly id: number
+  /** Its pairs follow others that are written elsewhere, so none of them is the first. */
+  readonly isOpen: boolean
 }
 
 export class EcsDocument {
   readonly #notation: Notation
+  readonly #open: ReadonlySet<string>
   readonly #nodes: Node[] = []
   readonly #byPath = new Map<string, Node>()
-  // Pairs of this entry by node, and those that every entry has.
+  // Pairs of this entry by object, and those that every entry has.
   #pairs: string[] = []
   #counts: number[] = []
   readonly #fixedPairs: string[] = []
@@ -23,8 +32,10 @@ export class EcsDocument {
   /** Pairs that `text` put together last. */
   count = 0
 
-  constructor(notation: Notation) {
+  /** @param open paths of objects that are written in parts; their parents leave them out */
+  constructor(notation: Notation, open: readonly string[]) {
     this.#notation = notation
+    this.#open = new Set(open)
     this.node([])
   }
 
@@ -34,13 +45,21 @@ export class EcsDocument {
     const known = this.#byPath.get(name)
     if (known !== undefined) return known.id
     const parent = path.length === 0 ? undefined : this.#nodes[this.node(path.slice(0, -1))]
-    const node = { lead: this.#notation.lead(path.at(-1) ?? ''), children: [], id: this.#nodes.length }
-    parent?.children.push(node)
+    const place = this.#place(parent?.id ?? ROOT, path.at(-1) ?? '')
+    const node: Node = { ...place, children: [], id: this.#nodes.length, isOpen: this.#open.has(name) }
+    if (!node.isOpen) parent?.children.push(node)
     this.#nodes.push(node)
     this.#byPath.set(name, node)
     this.#fixedPairs.push('')
     this.#fixedCounts.push(0)
+    this.begin()
     return node.id
+  }
+
+  /** The place of a member, by its path. */
+  place(path: string): Place {
+    const parts = path.split('.')
+    return this.#place(this.node(parts.slice(0, -1)), parts.at(-1) ?? '')
   }
 
   /** True when there is an object at this path. */
@@ -48,9 +67,10 @@ export class EcsDocument {
     return this.#byPath.has(path)
   }
 
-  /** Adds a pair to every document from now on. */
-  fix(node: number, pair: string): void {
-    this.#fixedPairs[node] += pair
+  /** Adds a member to every document from now on. */
+  fix(path: string, value: string): void {
+    const { node, first, later } = this.place(path)
+    this.#fixedPairs[node] += this.#fixedCounts[node] === 0 && !this.#nodes[node].isOpen ? first + value : later + value
     this.#fixedCounts[node]++
   }
 
@@ -60,24 +80,27 @@ export class EcsDocument {
     this.#counts = this.#fixedCounts.slice()
   }
 
-  /** Adds `count` pairs (with their leads) to an object. */
-  add(node: number, pairs: string, count = 1): void {
-    this.#pairs[node] += pairs
-    this.#counts[node] += count
+  add({ node, first, later }: Place, value: string): void {
+    const lead = this.#counts[node]++ === 0 && !this.#nodes[node].isOpen ? first : later
+    this.#pairs[node] += lead + value
   }
 
-  /** The pairs of an object with all below it, but without the objects `except`. `count` says how many they are. */
-  text(node: number, except: readonly number[] = []): string {
-    let text = this.#pairs[node]
-    let count = this.#counts[node]
-    for (const child of this.#nodes[node].children) {
-      if (except.includes(child.id)) continue
+  /** The pairs of an object with all below it, `count` of them. */
+  text(id: number): string {
+    const node = this.#nodes[id]
+    let text = this.#pairs[id]
+    let count = this.#counts[id]
+    for (const child of node.children) {
       const inner = this.text(child.id)
       if (this.count === 0) continue
-      text += child.lead + this.#notation.map(inner, this.count)
-      count++
+      text += (count++ === 0 && !node.isOpen ? child.first : child.later) + this.#notation.map(inner, this.count)
     }
     this.count = count
     return text
+  }
+
+  #place(node: number, name: string): Place {
+    const later = this.#notation.lead(name)
+    return { node, first: this.#notation.first(later), later }
   }
 }

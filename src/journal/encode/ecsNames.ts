@@ -1,17 +1,15 @@
 // Which field of the journal goes where in a document in shape `ecs`: the table, the field rules, and for what neither knows journald.custom.
 // Invariant: no path is both a value and an object, and none that the document writes itself is taken by a field.
 
-import type { EcsDocument } from './ecsDocument.ts'
+import type { EcsDocument, Place } from './ecsDocument.ts'
 import { customName, ECS_FIELDS, type Role } from './ecsFields.ts'
 import type { Notation } from './notation.ts'
 import { NameLimit, type NameRules, Rules, Slots } from './rules.ts'
 import type { RecordSpec } from './spec.ts'
 
 /** A place in the document. */
-export interface Target {
+export interface Target extends Place {
   readonly path: string
-  readonly node: number
-  readonly lead: string
 }
 
 export interface EcsField {
@@ -106,13 +104,13 @@ export class EcsNames {
   /** The place at a path, undefined when a constant has it. */
   target(path: string): Target | undefined {
     if (this.#fixed.has(path)) return undefined
-    const parts = path.split('.')
-    return { path, node: this.#document.node(parts.slice(0, -1)), lead: this.#notation.lead(parts.at(-1) ?? '') }
+    return { path, ...this.#document.place(path) }
   }
 
   /** The place of a name in journald.custom. */
   customTarget(name: string): Target {
-    return { path: `journald.custom.${name}`, node: this.customNode, lead: this.#notation.lead(name) }
+    const later = this.#notation.lead(name)
+    return { path: `journald.custom.${name}`, node: this.customNode, first: this.#notation.first(later), later }
   }
 
   field(name: string, id: number): EcsField {

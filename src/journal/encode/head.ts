@@ -54,6 +54,11 @@ interface Template {
   readonly key: number
 }
 
+interface SecondText {
+  number: number
+  readonly text: Uint8Array
+}
+
 /** Counts of digits, in the order seqnum, monotonic, realtime, hash (hexadecimal), then seqnum, monotonic, realtime (decimal). */
 type Lengths = readonly [
   i: number,
@@ -67,7 +72,11 @@ type Lengths = readonly [
 
 export class Head {
   readonly #parts: readonly HeadPart[]
+  readonly #hasCursor: boolean
   readonly #hasSeqnum: boolean
+  readonly #hasTimes: boolean
+  // The second that was written last, as text: templates take turns, seconds do not change as often.
+  readonly #second: SecondText = { number: -1, text: new Uint8Array(19) }
   readonly #all = new Map<string, Map<number, Template>>()
   #seqnumId = ''
   #templates = new Map<number, Template>()
@@ -78,7 +87,11 @@ export class Head {
 
   constructor(parts: readonly HeadPart[]) {
     this.#parts = parts
-    this.#hasSeqnum = parts.some((part) => 'value' in part && part.value === 'seqnum')
+    const has = (...values: HeadValue[]): boolean =>
+      parts.some((part) => !(part instanceof Uint8Array) && values.includes(part.value))
+    this.#hasCursor = has('cursor')
+    this.#hasSeqnum = has('seqnum')
+    this.#hasTimes = has('realtime', 'monotonic')
   }
 
   /** Appends the head of the file's loaded entry. */
@@ -87,12 +100,18 @@ export class Head {
     const seqnum = file.seqnum
     const monotonic = file.monotonic
     const realtime = file.realtime
-    const i = hexLength(highWord(seqnum), seqnum >>> 0)
-    const m = hexLength(highWord(monotonic), monotonic >>> 0)
-    const t = hexLength(highWord(realtime), realtime >>> 0)
-    const x = hexLength(file.xorHigh, file.xorLow)
-    const md = decimalLength(monotonic)
-    const td = decimalLength(realtime)
+    let i = 1
+    let m = 1
+    let t = 1
+    let x = 1
+    if (this.#hasCursor) {
+      i = hexLength(highWord(seqnum), seqnum >>> 0)
+      m = hexLength(highWord(monotonic), monotonic >>> 0)
+      t = hexLength(highWord(realtime), realtime >>> 0)
+      x = hexLength(file.xorHigh, file.xorLow)
+    }
+    const md = this.#hasTimes ? decimalLength(monotonic) : 1
+    const td = this.#hasTimes ? decimalLength(realtime) : 1
     const sd = this.#hasSeqnum ? decimalLength(seqnum) : 1
     const lengths = (((((i * 17 + m) * 17 + t) * 17 + x) * 17 + sd) * 17 + md) * 17 + td
     let template = this.#last
@@ -114,7 +133,7 @@ export class Head {
       setBoot(template, file)
     }
     const bytes = template.bytes
-    setRealtime(template, realtime, td)
+    setRealtime(template, realtime, td, this.#second)
     if (template.monotonic >= 0) setMonotonic(template, monotonic, md)
     if (template.i >= 0) {
       setCursorTimes(template, realtime, monotonic, t, m)
@@ -228,7 +247,7 @@ export class Head {
   }
 }
 
-function setRealtime(template: Template, realtime: number, digits: number): void {
+function setRealtime(template: Template, realtime: number, digits: number, last: SecondText): void {
   const bytes = template.bytes
   const second = Math.floor(realtime / 1_000_000)
   const micros = realtime - second * 1_000_000
@@ -240,7 +259,11 @@ function setRealtime(template: Template, realtime: number, digits: number): void
   }
   if (template.timestamp >= 0) {
     if (!isSame) {
-      writeSecond(bytes, template.timestamp, second)
+      if (second !== last.number) {
+        last.number = second
+        writeSecond(last.text, 0, second)
+      }
+      bytes.set(last.text, template.timestamp)
       bytes[template.timestamp + 19] = 46
       bytes[template.timestamp + 26] = 90
     }

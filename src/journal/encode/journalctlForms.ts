@@ -1,7 +1,7 @@
 // The flat forms that journalctl prints: `json` and `export`. Source: systemd logs-show.c; what is text and what binary: spec in utf8.ts.
 
 import type { JournalFile } from '../file.ts'
-import { copyPlain } from './copy.ts'
+import { copyText } from './copy.ts'
 import { type FlatField, type FlatForm, type GatheredItem, makeLead } from './flat.ts'
 import { Head, type HeadPart } from './head.ts'
 import { jsonLiteral, writeJournalctlValue } from './jsonText.ts'
@@ -131,10 +131,9 @@ export function writeExportField(
   output.room(length + 16)
   const out = output.out
   let at = output.length
-  let from = copyPlain(output, at, bytes, words, start, end)
+  let from = copyText(output, at, bytes, words, start, end)
   if (from < end) {
     if (isPrintable(bytes, from, end, false)) {
-      // Quotes and backslashes end the plain copy, but need nothing here.
       at += from - start
       while (from < end) out[at++] = bytes[from++]
       out[at] = 10

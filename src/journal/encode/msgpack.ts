@@ -1,8 +1,8 @@
 // The few MessagePack types that records need. Source: msgpack specification (str, bin, array, map, int families), all big-endian.
 
-import { copyPlain } from './copy.ts'
+import { copyAscii } from './copy.ts'
 import type { Output } from './output.ts'
-import { CLASS, HIGH, isUtf8 } from './utf8.ts'
+import { isUtf8 } from './utf8.ts'
 
 /** The header of a str of `length` bytes. */
 export function strHead(length: number): Uint8Array {
@@ -77,30 +77,21 @@ export function writeStrOrBin(
   const out = output.out
   const head = length < 32 ? 1 : length < 0x100 ? 2 : length < 0x10000 ? 3 : 5
   const at = output.length
-  let from = copyPlain(output, at + head, bytes, words, start, end)
-  let to = at + head + from - start
-  let text = true
-  while (from < end) {
-    const byte = bytes[from]
-    if (CLASS[byte] === HIGH && text) {
-      text = isUtf8(bytes, from, end)
-      if (!text) break
-      for (; from < end; ) out[to++] = bytes[from++]
-      break
+  const from = copyAscii(output, at + head, bytes, words, start, end)
+  if (from < end) {
+    if (!isUtf8(bytes, from, end)) {
+      writeBin(output, bytes, start, end)
+      return
     }
-    out[to++] = byte
-    from++
-  }
-  if (!text) {
-    writeBin(output, bytes, start, end)
-    return
+    let to = at + head + from - start
+    for (let i = from; i < end; i++) out[to++] = bytes[i]
   }
   if (head === 1) out[at] = 0xa0 | length
   else if (head === 2) {
     out[at] = 0xd9
     out[at + 1] = length
   } else out.set(strHead(length), at)
-  output.length = to
+  output.length = at + head + length
 }
 
 /** Appends bytes[start..end) as str, each invalid byte sequence as U+FFFD. */

@@ -14,7 +14,7 @@ export interface Notation {
   int(value: number): string
   list(items: readonly string[]): string
   readonly nothing: string
-  /** A whole map. */
+  /** A whole map, of pairs the first of which has nothing in front. */
   map(pairs: string, count: number): string
   /** The beginning of a map of `count` pairs, these the first of them; `close` ends it. */
   mapHead(pairs: string, count: number): string
@@ -22,7 +22,7 @@ export interface Notation {
   readonly open: string
   readonly close: string
   readonly end: string
-  /** Pairs right behind `open`. */
+  /** Pairs or a lead, without what parts them from a pair before. */
   first(pairs: string): string
   /** Appends a value of the journal. False when the text does not say its exact bytes and they shall stand beside it. */
   write(output: Output, value: Value): boolean
@@ -44,8 +44,8 @@ function json(binary: RecordSpec['binary']): Notation {
     int: (value) => String(value),
     list: (items) => `[${items.join(',')}]`,
     nothing: 'null',
-    map: (pairs) => `{${pairs.slice(1)}}`,
-    mapHead: (pairs) => `{${pairs.slice(1)}`,
+    map: (pairs) => `{${pairs}}`,
+    mapHead: (pairs) => `{${pairs}`,
     open: '{',
     close: '}',
     end: '\n',

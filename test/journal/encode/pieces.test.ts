@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { FileCache, runHas } from '../../../src/journal/encode/cache.ts'
-import { copyPlain } from '../../../src/journal/encode/copy.ts'
+import { copyAscii, copyPlain, copyText } from '../../../src/journal/encode/copy.ts'
 import {
   decimalLength,
   hexLength,
@@ -110,14 +110,25 @@ describe('values', () => {
   it('are copied up to the first byte that needs care, wherever it stands', () => {
     const memory = Buffer.alloc(64, 'x')
     const words = new Uint32Array(memory.buffer, memory.byteOffset, 16)
-    for (const byte of [0, 9, 10, 31, 34, 92, 127, 128, 255]) {
-      for (let start = 0; start < 5; start++) {
-        for (let place = start; place < 40; place++) {
-          memory.fill('x')
-          memory[place] = byte
-          const output = new Output()
-          expect(copyPlain(output, 7, memory, words, start, 40)).toBe(place)
-          expect(output.out.toString('latin1', 7, 7 + place - start)).toBe('x'.repeat(place - start))
+    const output = new Output()
+    const stops = [
+      [copyPlain, [0, 9, 10, 31, 34, 92, 127, 128, 255]],
+      [copyText, [0, 9, 10, 31, 127, 128, 255]],
+      [copyAscii, [128, 255]],
+    ] as const
+    for (const [copy, special] of stops) {
+      for (let byte = 0; byte < 256; byte++) {
+        for (let start = 0; start < 5; start++) {
+          for (const place of [start, 5, 6, 7, 8, 11, 38, 39]) {
+            memory.fill('x')
+            memory[place] = byte
+            const stop =
+              copy === copyAscii
+                ? byte > 127
+                : byte < 32 || byte > 126 || (copy === copyPlain && special.includes(byte as 0))
+            expect(copy(output, 7, memory, words, start, 40)).toBe(stop ? place : 40)
+            expect(output.out.subarray(7, 7 + place - start).equals(memory.subarray(start, place))).toBe(true)
+          }
         }
       }
     }

@@ -1,0 +1,123 @@
+// Writes data and position in one step, by scripts. A server that does not have a script any more (restart, failover, SCRIPT
+// FLUSH) gets its text with the same call, and nobody hears of it.
+
+import { commandHead, type Group } from './frames.ts'
+import type { Link, Reply, Request } from './link.ts'
+import type { RedisConfig } from './options.ts'
+import { RedisReply } from './replies.ts'
+import { ADD, LOOK, PUSH, type Script, SWAP } from './scripts.ts'
+
+/** A batch on its way, with the position that it begins and ends at. */
+export interface Step {
+  readonly positionKey: string
+  /** The value that the position key must have, and the one that it gets. */
+  readonly expected: string
+  readonly next: string
+  readonly groups: readonly Group[]
+  /** The elements as RESP, those of group i up to `ends[i]`. */
+  readonly bytes: Uint8Array
+  readonly ends: readonly number[]
+}
+
+export type Pushed =
+  | { readonly kind: 'done' }
+  /** Nothing was written: the position key has another value, null: none. */
+  | { readonly kind: 'position'; readonly stored: string | null }
+  /** Nothing was written: a key holds something else. */
+  | { readonly kind: 'type'; readonly key: string; readonly type: string }
+  /** Nothing was written: there is no room. `oldest`: the element, or the id, that has waited longest. */
+  | { readonly kind: 'full'; readonly key: string; readonly length: number; readonly oldest: string }
+
+export interface Looked {
+  /** null: there is no position key. */
+  readonly stored: string | null
+  /** Another one after every start of the server; empty when it cannot be asked for. */
+  readonly runId: string
+}
+
+/** How positions, and data with them, are kept. All methods reject with a RedisReply or a SinkError. */
+export interface Store {
+  look(positionKey: string, signal: AbortSignal): Promise<Looked>
+  /** Changes the value of a position key; false: it was not `expected` (empty: there is none). */
+  swap(positionKey: string, expected: string, next: string, signal: AbortSignal): Promise<boolean>
+  push(step: Step, signal: AbortSignal): Promise<Pushed>
+}
+
+/** What to do with an element: the options that matter for a step. */
+export type StoreOptions = Pick<RedisConfig, 'mode' | 'push' | 'field' | 'trim' | 'congestion'>
+
+export class ScriptStore implements Store {
+  readonly #link: Link
+  readonly #options: StoreOptions
+
+  constructor(link: Link, options: StoreOptions) {
+    this.#link = link
+    this.#options = options
+  }
+
+  async look(positionKey: string, signal: AbortSignal): Promise<Looked> {
+    const reply = await evaluate(this.#link, { script: LOOK, keys: [positionKey], args: [] }, signal)
+    const [stored, runId] = reply as readonly [string | null, string]
+    return { stored, runId }
+  }
+
+  async swap(positionKey: string, expected: string, next: string, signal: AbortSignal): Promise<boolean> {
+    const reply = await evaluate(this.#link, { script: SWAP, keys: [positionKey], args: [expected, next] }, signal)
+    return reply === 1
+  }
+
+  async push(step: Step, signal: AbortSignal): Promise<Pushed> {
+    const { mode, push, field, trim, congestion } = this.#options
+    const { positionKey, expected, next, groups, bytes } = step
+    const isStream = mode === 'stream'
+    const args = [
+      expected,
+      next,
+      String(congestion?.length ?? 0),
+      isStream ? (field ?? 'message') : pushVerb(push),
+      isStream ? String(trim ?? 0) : '',
+      ...groups.map(({ count }) => String(count)),
+    ]
+    const elements = { bytes, count: groups.reduce((sum, { count }) => sum + count, 0) }
+    const keys = [positionKey, ...groups.map(({ key }) => key)]
+    return readPushed(await evaluate(this.#link, { script: isStream ? ADD : PUSH, keys, args, elements }, signal))
+  }
+}
+
+export function pushVerb(push: RedisConfig['push']): 'RPUSH' | 'LPUSH' {
+  return push === 'left' ? 'LPUSH' : 'RPUSH'
+}
+
+function readPushed(reply: Reply): Pushed {
+  if (!Array.isArray(reply)) return { kind: 'done' }
+  const [kind, first, second, third] = reply as readonly Reply[]
+  if (kind === 'POSITION')
+    return { kind: 'position', stored: first === null || first === undefined ? null : String(first) }
+  if (kind === 'TYPE') return { kind: 'type', key: String(first), type: String(second) }
+  return { kind: 'full', key: String(first), length: Number(second), oldest: String(third ?? '') }
+}
+
+export interface Call {
+  readonly script: Script
+  readonly keys: readonly string[]
+  readonly args: readonly string[]
+  /** Further arguments, as RESP. */
+  readonly elements?: { readonly bytes: Uint8Array; readonly count: number }
+}
+
+/** Runs a script: by its hash, and by its text where the server does not know it. */
+export async function evaluate(link: Link, call: Call, signal: AbortSignal): Promise<Reply> {
+  try {
+    return await link.run(request('evalsha', call.script.sha, call), signal)
+  } catch (error) {
+    if (!(error instanceof RedisReply && error.isUnknownScript)) throw error
+    return link.run(request('eval', call.script.text, call), signal)
+  }
+}
+
+function request(name: string, script: string, { keys, args, elements }: Call): Request {
+  const addressed = [script, String(keys.length), ...keys]
+  if (elements === undefined) return { name, args: [...addressed, ...args] }
+  const head = commandHead(1 + addressed.length + args.length + elements.count, [name, ...addressed, ...args])
+  return { name, args: addressed, bytes: { head, body: elements.bytes } }
+}
