@@ -17,6 +17,7 @@ import {
   type SinkHost,
   type SinkTraits,
 } from '../src/sink.ts'
+import { Addresses } from './elasticsearch/addresses.ts'
 import {
   type BulkAnswer,
   errorAlone,
@@ -25,14 +26,14 @@ import {
   readItems200,
   unknownParameter,
 } from './elasticsearch/answer.ts'
-import { BulkBodies, type Lines } from './elasticsearch/bulkBody.ts'
+import { BulkBodies } from './elasticsearch/bulkBody.ts'
 import { checkTarget } from './elasticsearch/check.ts'
 import { parseIndexName } from './elasticsearch/indexName.ts'
 import { findStored, mayLook, NotAllowed } from './elasticsearch/lookUp.ts'
 import { authorizationOf, type ElasticsearchConfig, elasticsearchConfig } from './elasticsearch/options.ts'
 import { PoisonGuard } from './elasticsearch/poison.ts'
 import { type BulkReading, readItems } from './elasticsearch/readBulk.ts'
-import { plainDocument } from './elasticsearch/stringify.ts'
+import { plainBatch } from './elasticsearch/stringify.ts'
 import { askFacts, askHealth, judgeFacts, type Target } from './elasticsearch/target.ts'
 import { installTemplate, templateOf } from './elasticsearch/template.ts'
 import { elasticTransport, plainTransport, type Reply, type Transport } from './elasticsearch/transport.ts'
@@ -62,6 +63,7 @@ export class ElasticsearchSink implements Sink {
   readonly #config: ElasticsearchConfig
   readonly #host: SinkHost
   readonly #target: Target
+  readonly #addresses: Addresses
   readonly #bodies = new BulkBodies()
   readonly #guard = new PoisonGuard()
   readonly #hasIds: boolean
@@ -85,19 +87,19 @@ export class ElasticsearchSink implements Sink {
         ? { kind: 'index', name: index ?? parseIndexName(DEFAULT_INDEX) }
         : { kind: 'data stream', name: data_stream }
     this.#hasIds = config.ids === 'entry'
+    this.#addresses = new Addresses(this.#target.name, config.routing, this.#hasIds)
     this.#isRolling = data_stream !== undefined
     this.#requiresStream = data_stream !== undefined
   }
 
   get traits(): SinkTraits {
-    const { name } = this.#target
     return {
       delivered: 'stored',
       idempotent: this.#hasIds && (!this.#isRolling || this.#mayLook),
       holdsPosition: false,
       ordered: false,
       encoding: 'json',
-      fields: [...new Set([...name.fields, ...(this.#config.routing?.fields ?? [])])],
+      fields: this.#addresses.fields,
       limits: {},
     }
   }
@@ -181,7 +183,7 @@ export class ElasticsearchSink implements Sink {
     signal: AbortSignal,
   ): Promise<BulkAnswer> {
     const entries = indexes?.length ?? batch.ends.length
-    const { name, lines } = this.#address(batch, indexes)
+    const { name, lines } = this.#addresses.of(batch)
     const body = this.#bodies.build(batch, lines, indexes)
     if (body.length > this.#mostBytes && entries > 1) {
       this.#bodies.giveBack(body)
@@ -228,46 +230,6 @@ export class ElasticsearchSink implements Sink {
     if (reply.status !== 429 || failure.failure !== 'unavailable') return failure
     const retryAfterMs = failure.retryAfterMs ?? pressedFor(batch.attempt)
     return new SinkError('unavailable', failure.message, { retryAfterMs })
-  }
-
-  /** The name that all entries at `indexes` go to, where it is one; and what their action lines say. */
-  #address(batch: Batch, indexes: readonly number[] | undefined): { name: string | undefined; lines: Lines } {
-    const { routing } = this.#config
-    const hasIds = this.#hasIds
-    const { name, names } = this.#namesOf(batch, indexes)
-    if (name !== undefined && routing === undefined) return { name, lines: { hasIds } }
-    const membersOf = (index: number): string => {
-      const entry = batch.entries[index]
-      const to = names?.get(index)
-      const route = entry === undefined ? undefined : routing?.render(entry)
-      return (
-        (to === undefined ? '' : `"_index":${JSON.stringify(to)},`) +
-        (route === undefined || route === '' ? '' : `"routing":${JSON.stringify(route)},`)
-      )
-    }
-    return { name, lines: { hasIds, membersOf } }
-  }
-
-  #namesOf(
-    { ends, entries }: Batch,
-    indexes: readonly number[] | undefined,
-  ): { name: string | undefined; names: ReadonlyMap<number, string> | undefined } {
-    const pattern = this.#target.name
-    if (pattern.constant !== undefined) return { name: pattern.constant, names: undefined }
-    const names = new Map<number, string>()
-    let first: string | undefined
-    let isOne = true
-    const count = indexes?.length ?? ends.length
-    for (let i = 0; i < count; i++) {
-      const index = indexes?.[i] ?? i
-      const entry = entries[index]
-      const name = entry === undefined ? '' : pattern.render(entry)
-      first ??= name
-      if (name !== first) isOne = false
-      names.set(index, name)
-    }
-    // A name with a mistake in it may not stand in the path, where it spoils the whole request.
-    return isOne && pattern.fields.length === 0 ? { name: first, names: undefined } : { name: undefined, names }
   }
 
   // ── what came back ──
@@ -371,9 +333,8 @@ export class ElasticsearchSink implements Sink {
   }
 
   #namesIn(batch: Batch): string {
-    const { name, names } = this.#namesOf(batch, undefined)
-    const all = name === undefined ? [...new Set(names?.values())] : [name]
-    return all.length > MOST_NAMES ? this.#everywhere() : all.map(encodeURIComponent).join(',')
+    const names = this.#addresses.namesOf(batch)
+    return names.length > MOST_NAMES ? this.#everywhere() : names.map(encodeURIComponent).join(',')
   }
 
   #everywhere(): string {
@@ -389,21 +350,4 @@ function pressedFor(attempt: number): number {
 
 function keyOf({ keys }: Batch, index: number): string {
   return Buffer.from(keys.buffer, keys.byteOffset + index * KEY_BYTES, KEY_BYTES).toString('latin1')
-}
-
-/** The entries that do not fit, as a batch of plain documents under the same ids. */
-function plainBatch(batch: Batch, misfits: readonly Rejection[]): { batch: Batch; indexes: readonly number[] } {
-  const indexes = misfits.map(({ index }) => index)
-  const entries = indexes.map((index) => batch.entries[index]).filter((entry) => entry !== undefined)
-  const texts = entries.map((entry, at) => plainDocument(entry, misfits[at]?.reason ?? ''))
-  const records = new Uint8Array(Buffer.from(texts.map((text) => `${text}\n`).join('')))
-  const ends = new Uint32Array(texts.length)
-  let end = 0
-  for (const [at, text] of texts.entries()) {
-    end += Buffer.byteLength(text)
-    ends[at] = end
-    end++
-  }
-  const keys = new Uint8Array(Buffer.from(entries.map(({ key }) => key).join(''), 'latin1'))
-  return { batch: { ...batch, entries, records, ends, keys }, indexes }
 }

@@ -82,6 +82,7 @@ export class FileSink implements Sink {
       ordered: true,
       encoding: 'json',
       fields: [],
+      releases: true,
       limits: {},
     } as const
     this.#path = resolve(config.path)

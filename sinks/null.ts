@@ -34,6 +34,7 @@ export class NullSink implements Sink {
       ordered: false,
       encoding,
       fields: [],
+      releases: true,
       limits: {},
     } as const
     this.#log = host.log

@@ -76,7 +76,7 @@ async function checkPlace(
     if (facts.isStream)
       lines.push({ ok: false, text: `${what} is a data stream`, hint: `write data_stream: ${what} instead of index` })
   }
-  if (!config.template) lines.push(...(await checkMapping(transport, name.example(Date.now() * 1000), signal)))
+  if (!config.template) lines.push(...(await checkMapping(transport, name.at(Date.now() * 1000), signal)))
   return lines
 }
 

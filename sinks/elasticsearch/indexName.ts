@@ -1,25 +1,19 @@
 // Where an entry goes: the name of an index or data stream, with dates out of the entry's own time and fields of the entry in it. The
 // same entry always gives the same name, which is what makes its id an id. Times are UTC.
 
-import { parseTemplate, type Template } from '../parts/template.ts'
-
-/** What a name is made of. */
-export interface Named {
-  /** Microseconds since 1970. */
-  readonly realtime: number
-  get(field: string): string | undefined
-}
+import { type Fields, parseTemplate, type Template } from '../parts/template.ts'
 
 export interface IndexName {
   /** The journal fields in it. */
   readonly fields: readonly string[]
+  readonly hasDates: boolean
   /** The whole name, where it is the same for all entries. */
   readonly constant: string | undefined
-  /** A name that an entry of this time might have, for questions about it. */
-  example(realtimeUs: number): string
   /** All the names there may be, as a wildcard expression. */
   readonly pattern: string
-  render(entry: Named): string
+  /** The name for entries of this time (microseconds since 1970); with fields in it, one that an entry might have. */
+  at(realtimeUs: number): string
+  render(realtimeUs: number, entry: Fields): string
 }
 
 type Part =
@@ -29,7 +23,8 @@ type DatePiece = string | ((date: Date) => number | string)
 
 /** `%{+yyyy.MM.dd}` as Logstash and Beats write it, or `{yyyy.MM.dd}`. */
 const DATE = /%\{\+([^{}]*)\}|(?<!\$)\{([^{}]*)\}/g
-const HOUR_US = 3_600_000_000
+/** Dates in names change by the hour at most. */
+export const HOUR_US = 3_600_000_000
 const LONGEST = 255
 
 /** Reads a name. Throws an Error that says what is wrong with it. */
@@ -47,43 +42,30 @@ export function parseIndexName(text: string): IndexName {
 
 class Pattern implements IndexName {
   readonly fields: readonly string[]
+  readonly hasDates: boolean
   readonly constant: string | undefined
   readonly pattern: string
   readonly #parts: readonly Part[]
-  // Names without fields change by the hour at most.
-  readonly #byHour = new Map<number, string>()
 
   constructor(parts: readonly Part[]) {
     this.#parts = parts
     this.fields = [...new Set(parts.flatMap((part) => (part.kind === 'text' ? part.template.fields : [])))]
-    const hasDates = parts.some(({ kind }) => kind === 'date')
+    this.hasDates = parts.some(({ kind }) => kind === 'date')
     const fixed = parts.map((part) => (part.kind === 'text' ? part.template.render({ get: () => undefined }) : ''))
-    this.constant = this.fields.length === 0 && !hasDates ? fixed.join('') : undefined
+    this.constant = this.fields.length === 0 && !this.hasDates ? fixed.join('') : undefined
     this.pattern = parts
       .map((part) => (part.kind === 'date' ? '*' : part.template.render({ get: () => '*' })))
       .join('')
       .replace(/\*+/g, '*')
-    checkName(this.example(0))
+    checkName(this.at(0))
   }
 
-  example(realtimeUs: number): string {
-    return this.#make({ realtime: realtimeUs, get: () => 'x' })
+  at(realtimeUs: number): string {
+    return this.render(realtimeUs, { get: () => 'x' })
   }
 
-  render(entry: Named): string {
-    if (this.fields.length > 0) return this.#make(entry)
-    const hour = Math.floor(entry.realtime / HOUR_US)
-    let name = this.#byHour.get(hour)
-    if (name === undefined) {
-      name = this.#make(entry)
-      if (this.#byHour.size > 1000) this.#byHour.clear()
-      this.#byHour.set(hour, name)
-    }
-    return name
-  }
-
-  #make(entry: Named): string {
-    const date = new Date(entry.realtime / 1000)
+  render(realtimeUs: number, entry: Fields): string {
+    const date = new Date(realtimeUs / 1000)
     const text = this.#parts
       .map((part) =>
         part.kind === 'text'

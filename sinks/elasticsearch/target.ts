@@ -86,7 +86,7 @@ export async function askFacts(transport: Transport, { kind, name }: Target, sig
     transport,
     {
       method: 'POST',
-      path: `/_index_template/_simulate_index/${encodeURIComponent(name.example(Date.now() * 1000))}`,
+      path: `/_index_template/_simulate_index/${encodeURIComponent(name.at(Date.now() * 1000))}`,
       query: { filter_path: 'template.settings.index.mode,template.mappings._data_stream_timestamp' },
     },
     signal,

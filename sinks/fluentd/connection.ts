@@ -102,11 +102,6 @@ export class Connection implements Channel {
     return this.#broken === undefined
   }
 
-  /** Nothing is under way. */
-  get isIdle(): boolean {
-    return this.#open.size === 0
-  }
-
   /** Sends a message. Its id must be none that is open here. To be called in a turn, one after another. */
   deliver(id: string, bytes: Uint8Array): Flight {
     const settled = Promise.withResolvers<Loss | undefined>()

@@ -1,7 +1,6 @@
 // The servers of a sink and the connection to each: which one gets the next batch, and when one that failed is tried again.
 // Invariant: while any server can be reached, no write waits for one that cannot.
 
-import { setImmediate as turn } from 'node:timers/promises'
 import { SinkError, type SinkHost } from '../../src/sink.ts'
 import { unlessAborted } from '../parts/turns.ts'
 import type { Connection } from './connection.ts'
@@ -58,8 +57,6 @@ export class Servers {
   /** The connection for the next batch. Rejects with a SinkError when no server can be reached. */
   pick(signal: AbortSignal): Promise<Connection> {
     return this.#firstOf(async (server) => {
-      // A server that went away while nothing was sent has said so, but perhaps nobody has read it yet.
-      if (server.connection?.isIdle === true) await turn()
       const { connection } = server
       const found = connection?.isOpen === true ? connection : await this.#share(server, signal)
       if (server.failures > 0) server.trialUntil = performance.now() + TRIAL_MS

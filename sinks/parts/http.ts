@@ -86,6 +86,11 @@ export class HttpClient {
     return new HttpClient(servers, timeoutMs)
   }
 
+  /** The server whose turn it is, for requests that belong together: give it as their `url`. */
+  next(): string {
+    return this.#pick(undefined).url
+  }
+
   /** Sends a request to the next server that is not resting. Rejects with a SinkError when there is no answer. */
   async send(request: Request): Promise<Answer> {
     const server = this.#pick(request.url)

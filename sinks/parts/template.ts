@@ -35,7 +35,10 @@ export function parseTemplate(text: string): Template {
     const into = open.at(-1) as Part[]
     // A brace outside of a default is text like any other.
     if (piece === '}' && open.length === 1) continue
-    into.push(text.slice(at, match.index))
+    const plain = text.slice(at, match.index)
+    // In a default it could not be told which brace ends it.
+    if (open.length > 1 && plain.includes('{')) throw malformed(text)
+    into.push(plain)
     at = match.index + piece.length
     if (piece === '}') open.pop()
     else if (piece === '$${') into.push('${')

@@ -60,11 +60,11 @@ export class Link {
   /** Connects, unless there is a connection. Rejects with a SinkError and leaves nothing behind then. */
   async connect(signal: AbortSignal): Promise<void> {
     if (this.#client !== undefined) return
-    const library = (this.#library ??= await import('ioredis'))
+    this.#library ??= await import('ioredis')
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)])
     let client: Client
     try {
-      client = this.#make(library)
+      client = this.#make(this.#library)
     } catch (cause) {
       // A certificate that cannot be read.
       throw new SinkError('refused', `redis ${this.place}: ${String((cause as Error).message)}`)

@@ -10,8 +10,8 @@ import type { KnownFile } from './directory.ts'
 import type { JournalFile } from './file.ts'
 import type { Gaps } from './gaps.ts'
 import type { CompiledMatch } from './match.ts'
-import { type Floor, IdPosition } from './position.ts'
 import { Order } from './order.ts'
+import { type Floor, IdPosition } from './position.ts'
 import { Numbering, RunFinder } from './runs.ts'
 
 export interface ChainOptions {
@@ -332,7 +332,10 @@ export class Chain {
         continue
       }
       if (this.#isPlain) {
-        const bound = Math.min(next === undefined ? this.#limit : this.#key(next), waiting === undefined ? this.#limit : this.#edge(waiting))
+        const bound = Math.min(
+          next === undefined ? this.#limit : this.#key(next),
+          waiting === undefined ? this.#limit : this.#edge(waiting),
+        )
         this.#plainBound = Math.min(bound, this.#limit)
       }
       this.head = lead?.file !== undefined && lead.file.seqnum <= this.#limit ? lead.file : undefined
@@ -354,7 +357,7 @@ export class Chain {
     }
     one.state = 'active'
     this.#active.push(one)
-    const from = Math.max(this.#from, this.#fresh ? 0 : this.last.seqnum)
+    const from = this.#reached()
     if (!this.#reverse) file.index = from > one.known.header.headSeqnum ? file.findSeqnum(from) - 1 : -1
     else file.index = this.#from === Number.POSITIVE_INFINITY ? file.entryCount : file.findSeqnum(this.#from + 1)
     do one.ready = this.#step(one, file)
@@ -423,7 +426,12 @@ export class Chain {
   }
 
   #isBeyond(one: ChainFile): boolean {
-    return this.#reverse ? one.beginsBehind(this.#from) : one.endsBefore(this.#from)
+    return this.#reverse ? one.beginsBehind(this.#from) : one.endsBefore(this.#reached())
+  }
+
+  /** Reading forwards: nothing below this seqnum is wanted. */
+  #reached(): number {
+    return this.#fresh ? this.#from : Math.max(this.#from, this.last.seqnum)
   }
 
   /** Where the sequence reaches a file, as a key (seqnum, negative when reading backwards). What a file that is still written to ends with is not known. */

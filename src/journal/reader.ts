@@ -2,13 +2,12 @@
 // nothing ever skipped because something later was read before it.
 // Invariant: an entry is given once; a place is kept per seqnum id, so an id that comes late is read from its own beginning.
 
-import { Chain } from './chain.ts'
-import { OpenFiles } from './chainFile.ts'
-import { Copies, UNKNOWN } from './copies.ts'
+import type { Chain } from './chain.ts'
+import { Chains } from './chains.ts'
+import { UNKNOWN } from './copies.ts'
 import { bootWordsOf, type CursorParts, type EntryMark, isAtCursor, isSameBoot } from './cursor.ts'
-import type { JournalSet, KnownFile } from './directory.ts'
+import type { JournalSet } from './directory.ts'
 import type { JournalFile } from './file.ts'
-import { Gaps } from './gaps.ts'
 import { CompiledMatch, type Match } from './match.ts'
 import { Order } from './order.ts'
 import { type Floor, PositionState, type Start } from './position.ts'
@@ -22,34 +21,19 @@ export interface ReaderOptions {
   readonly end?: PositionState
 }
 
-/** How many vanished files a chain remembers. */
-const GONE_KEPT = 64
-/** Rounds of looking at headers and directories until nothing new is found. */
-const ROUNDS_MAX = 4
-
 export class JournalReader {
   readonly #set: JournalSet
   readonly #options: ReaderOptions
   readonly #reverse: boolean
-  readonly #match: CompiledMatch | undefined
-  readonly #open: OpenFiles
-  readonly #chains = new Map<string, Chain>()
-  readonly #sources = new Map<string, Copies>()
-  readonly #counters = new Map<string, Gaps>()
+  readonly #chains: Chains
   /** Chains with a head, the next one first. */
   readonly #order = new Order<Chain>((a, b) => this.#compareHeads(a, b))
   #given: Chain | undefined
   #ordinal = 0
   /** Where ids begin that are met for the first time. */
   #floor: Floor = { realtime: 0 }
-  #version = -1
-  #generation = -1
-  /** The generation at which holes were last looked through. */
-  #settledAt = -1
   /** `next` found nothing since the last refresh. */
   #isDrained = false
-  /** Entries lost before the last seek. */
-  #lost = 0
   /** The chain of the last entry, and the id where that was before the last seek or has no file any more. */
   #newest: Chain | undefined
   #lastId = ''
@@ -58,9 +42,9 @@ export class JournalReader {
     this.#set = set
     this.#options = options
     this.#reverse = options.reverse ?? false
+    const { source, end, reverse = false } = options
     const match = options.match === undefined ? undefined : new CompiledMatch(options.match)
-    this.#match = match?.isEverything ? undefined : match
-    this.#open = new OpenFiles(set)
+    this.#chains = new Chains(set, { source, end, reverse, match: match?.isEverything === true ? undefined : match })
   }
 
   /** Number of the current entry among those equal to it in boot, times and content, within its seqnum id. */
@@ -70,29 +54,27 @@ export class JournalReader {
 
   /** Entries that the journal no longer holds, as far as was read. Holes count when all that is there was read. */
   get seqnumGap(): number {
-    let lost = this.#lost
-    for (const gaps of this.#counters.values()) lost += gaps.lost
-    return lost
+    return this.#chains.lost
   }
 
   // Seeking. Afterwards `next` gives the first entry from there on, or, backwards, the last one up to there.
 
   seekHead(): void {
     this.#prepare({ realtime: 0 })
-    for (const chain of this.#chains.values()) chain.seekHead()
+    for (const chain of this.#chains) chain.seekHead()
     this.#arrange()
   }
 
   seekTail(): void {
     this.#prepare(this.#reverse ? { realtime: 0 } : this.#newestFloor())
-    for (const chain of this.#chains.values()) chain.seekTail()
+    for (const chain of this.#chains) chain.seekTail()
     this.#arrange()
   }
 
   /** @param us µs since 1970 */
   seekRealtime(us: number): void {
     this.#prepare({ realtime: us })
-    for (const chain of this.#chains.values()) chain.seekRealtime(us)
+    for (const chain of this.#chains) chain.seekRealtime(us)
     this.#arrange()
   }
 
@@ -106,7 +88,7 @@ export class JournalReader {
     this.#prepare({ realtime: realtime ?? 0, ...floor })
     const place = placeOf(cursor)
     let hasOwn = false
-    for (const chain of this.#chains.values()) {
+    for (const chain of this.#chains) {
       const isOwn =
         seqnumId === chain.seqnumId && seqnum !== undefined && (this.#reverse || chain.tailSeqnum() >= seqnum)
       const copy = isOwn || place === undefined ? undefined : chain.findContent(place)
@@ -126,16 +108,16 @@ export class JournalReader {
   /** To what follows a position: every id from its own place, an id that it does not have from the floor. */
   seekPosition(position: PositionState): void {
     this.#prepare(position.floor)
-    for (const chain of this.#chains.values()) {
+    for (const chain of this.#chains) {
       const place = position.ids.get(chain.seqnumId)
       if (place === undefined) chain.seekFloor(position.floor)
       else chain.seekPosition(place)
       chain.gaps.start(chain.last.seqnum)
     }
     for (const [id, place] of position.ids) {
-      if (this.#isPresent(id)) continue
+      if (this.#chains.has(id)) continue
       // Which source it was of nobody knows; one position is of one source.
-      for (const source of this.#sources.values()) source.orphans.set(id, place.clone())
+      for (const source of this.#chains.sources) source.orphans.set(id, place.clone())
     }
     this.#lastId = position.lastId
     this.#arrange()
@@ -192,17 +174,19 @@ export class JournalReader {
       this.#given = chain
       return file
     }
-    this.#drained()
+    this.#newest?.report()
+    this.#isDrained = true
+    this.#chains.settle()
     return undefined
   }
 
   /** Where reading stands: everything given so far, and copies dropped on the way. Costs more than PositionState.take. */
   position(): PositionState {
     const state = PositionState.empty(this.#floor)
-    for (const source of this.#sources.values()) {
+    for (const source of this.#chains.sources) {
       for (const [id, place] of source.orphans) state.ids.set(id, place.clone())
     }
-    for (const chain of this.#chains.values()) this.#mark(state, chain)
+    for (const chain of this.#chains) this.#mark(state, chain)
     const lastId = this.#newest?.seqnumId ?? this.#lastId
     const last = state.ids.get(lastId)
     if (last !== undefined) state.put(lastId, last)
@@ -218,12 +202,14 @@ export class JournalReader {
   refresh(): boolean {
     if (this.#given !== undefined) this.#advance(this.#given)
     this.#given = undefined
-    const limits = this.#look()
-    if (!this.#reverse) this.#adopt(true)
-    this.#limit(limits)
-    for (const chain of this.#chains.values()) chain.refresh()
-    this.#open.refreshLookups()
-    this.#retireChains()
+    this.#chains.refresh(this.#reverse ? undefined : this.#floor)
+    if (this.#isDrained) {
+      for (const id of this.#chains.retire()) {
+        if (this.#newest?.seqnumId !== id) continue
+        this.#newest = undefined
+        this.#lastId = id
+      }
+    }
     this.#isDrained = false
     this.#arrange()
     return this.#order.list.length > 0
@@ -231,7 +217,7 @@ export class JournalReader {
 
   /** As JournalSet.changed, since the last `refresh` or seek of this reader: no change in between is missed. */
   changed(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
-    return this.#set.changed(timeoutMs, signal, this.#generation)
+    return this.#set.changed(timeoutMs, signal, this.#chains.generation)
   }
 
   /**
@@ -241,7 +227,7 @@ export class JournalReader {
   prune(position: PositionState): boolean {
     let oldest = Number.POSITIVE_INFINITY
     const present = new Set<string>()
-    for (const file of this.#files()) {
+    for (const file of this.#chains.files()) {
       present.add(file.seqnumId)
       if (file.header.entries > 0) oldest = Math.min(oldest, file.header.headRealtime)
     }
@@ -256,9 +242,7 @@ export class JournalReader {
 
   /** Closes all files. The file given last keeps its numbers and loses its content. */
   close(): void {
-    for (const chain of this.#chains.values()) chain.close()
-    this.#chains.clear()
-    this.#sources.clear()
+    this.#chains.close()
     this.#order.clear()
     this.#given = undefined
   }
@@ -279,21 +263,6 @@ export class JournalReader {
   #compare(a: EntryMark, b: EntryMark): number {
     const order = compareEntries(a, b)
     return this.#reverse ? -order : order
-  }
-
-  /** All was read: holes that are left are losses, unless something came that is not taken up yet. */
-  #drained(): void {
-    this.#newest?.report()
-    this.#isDrained = true
-    const open = Array.from(this.#counters.values()).filter((gaps) => gaps.hasOpen)
-    if (open.length === 0) return
-    for (const chain of this.#chains.values()) if (chain.isIncomplete) return
-    this.#set.readHeaders()
-    this.#set.rescan()
-    const isQuiet = this.#set.generation === this.#generation
-    if (!isQuiet && this.#settledAt === this.#generation) return
-    this.#settledAt = this.#generation
-    for (const gaps of open) gaps.settle(isQuiet)
   }
 
   #mark(state: PositionState, chain: Chain): void {
@@ -317,7 +286,7 @@ export class JournalReader {
       floor = { realtime: head.realtime + 1, bootId: head.bootId(), monotonic: head.monotonic + 1 }
     }
     const state = PositionState.empty(floor ?? { realtime: 0 })
-    const chains = [...this.#chains.values()].filter((chain) => chain !== newest)
+    const chains = [...this.#chains].filter((chain) => chain !== newest)
     if (newest !== undefined) chains.push(newest)
     for (const chain of chains) {
       if (chain.head !== undefined) state.place(chain.head, chain.countInRun(chain.head))
@@ -341,7 +310,7 @@ export class JournalReader {
 
   /** Takes the cursor's own entry, or its copy where its id is gone. */
   #skipCursor(cursor: CursorParts, place: EntryMark | undefined, hasOwn: boolean): void {
-    for (const chain of this.#chains.values()) {
+    for (const chain of this.#chains) {
       const { head } = chain
       if (head === undefined) continue
       const isCopy = !hasOwn && place !== undefined && compareEntries(head, place) === 0 && isSameBoot(head, place)
@@ -351,129 +320,18 @@ export class JournalReader {
     }
   }
 
-  #isPresent(seqnumId: string): boolean {
-    for (const chain of this.#chains.values()) if (chain.seqnumId === seqnumId) return true
-    return false
-  }
-
-  *#files(): Iterable<KnownFile> {
-    const { source } = this.#options
-    for (const file of this.#set.files) if (source === undefined || file.source === source) yield file
-  }
-
   #prepare(floor: Floor): void {
     this.#given = undefined
     this.#newest = undefined
     this.#lastId = ''
     this.#floor = floor
-    this.#lost = this.seqnumGap
-    const limits = this.#look()
-    this.#sources.clear()
-    this.#counters.clear()
-    for (const chain of this.#chains.values()) chain.close()
-    this.#chains.clear()
-    this.#version = -1
-    this.#adopt(false)
-    this.#limit(limits)
-  }
-
-  /**
-   * First round of headers, then the directories. Returns the largest seqnum that was seen by id, for ids of several growing files;
-   * whoever reads headers after this sees everything up to there.
-   */
-  #look(): Map<string, number> {
-    for (let round = 0; round < ROUNDS_MAX; round++) {
-      this.#set.readHeaders()
-      this.#generation = this.#set.generation
-      if (!this.#set.rescan()) break
-    }
-    const limits = new Map<string, number>()
-    const growing = new Map<string, number>()
-    for (const file of this.#files()) {
-      const id = file.seqnumId
-      if (file.live) growing.set(id, (growing.get(id) ?? 0) + 1)
-      limits.set(id, Math.max(limits.get(id) ?? 0, file.header.tailSeqnum))
-    }
-    for (const id of limits.keys()) if ((growing.get(id) ?? 0) < 2) limits.delete(id)
-    return limits
-  }
-
-  /** Files that came go to their chains; a new chain begins at the floor once reading is under way. */
-  #adopt(isUnderWay: boolean): void {
-    if (this.#set.version === this.#version) return
-    this.#version = this.#set.version
-    const fresh = new Set<Chain>()
-    for (const file of this.#files()) {
-      const key = `${file.source} ${file.seqnumId}`
-      let chain = this.#chains.get(key)
-      if (chain === undefined) {
-        const created = this.#newChain(file)
-        if (created === undefined) continue
-        chain = created
-        this.#chains.set(key, chain)
-        fresh.add(chain)
-      }
-      if (!chain.has(file)) chain.add(file)
-    }
-    if (!isUnderWay) return
-    for (const chain of fresh) {
-      const { orphans } = chain.copies
-      const orphan = orphans.get(chain.seqnumId)
-      if (orphan === undefined) chain.seekFloor(this.#floor)
-      else chain.seekPosition(orphan)
-      orphans.delete(chain.seqnumId)
-    }
-  }
-
-  #newChain({ source, seqnumId, counter }: KnownFile): Chain | undefined {
-    const { end } = this.#options
-    const last = end === undefined ? Number.POSITIVE_INFINITY : end.ids.get(seqnumId)?.seqnum
-    if (last === undefined || last === 0) return undefined
-    let gaps = this.#counters.get(counter)
-    if (gaps === undefined) {
-      gaps = new Gaps()
-      this.#counters.set(counter, gaps)
-    }
-    let copies = this.#sources.get(source)
-    if (copies === undefined) {
-      copies = new Copies(this.#reverse)
-      this.#sources.set(source, copies)
-    }
-    // From now on all numbers seen count; what was read before this is not missing.
-    for (const other of this.#chains.values()) if (other.gaps === gaps) gaps.start(other.last.seqnum)
-    const [open, reverse, match] = [this.#open, this.#reverse, this.#match]
-    return new Chain({ source, seqnumId, gaps, copies, end: last, open, reverse, match })
-  }
-
-  #limit(limits: ReadonlyMap<string, number>): void {
-    for (const chain of this.#chains.values()) {
-      const limit = limits.get(chain.seqnumId)
-      // What is visible already was there before this round, whatever a header that lags behind says.
-      chain.limit = limit === undefined ? Number.POSITIVE_INFINITY : Math.max(limit, chain.heldSeqnum)
-    }
-  }
-
-  /** A chain that was read and has no files any more leaves its place behind; its descriptors would keep memory of a tmpfs. */
-  #retireChains(): void {
-    for (const [key, chain] of this.#chains) {
-      chain.prune(GONE_KEPT)
-      if (!chain.isGone || !this.#isDrained || chain.head !== undefined) continue
-      const { copies } = chain
-      if (chain.last.seqnum > 0) copies.orphans.set(chain.seqnumId, chain.last)
-      copies.chains.splice(copies.chains.indexOf(chain), 1)
-      chain.report()
-      chain.close()
-      this.#chains.delete(key)
-      if (this.#newest !== chain) continue
-      this.#lastId = chain.seqnumId
-      this.#newest = undefined
-    }
+    this.#chains.begin()
   }
 
   /** Sorts the chains by their heads. */
   #arrange(): void {
     this.#order.clear()
-    for (const chain of this.#chains.values()) if (chain.head !== undefined) this.#order.add(chain)
+    for (const chain of this.#chains) if (chain.head !== undefined) this.#order.add(chain)
   }
 }
 

@@ -93,8 +93,10 @@ function runBefore(files: readonly ChainFile[], entry: EntryMark, open: OpenFile
       before.push(one)
       continue
     }
+    // Of the file that it is loaded in, its index is known.
+    const own = one.file === entry ? one.file.index + 1 : undefined
     const file = open.forLookup(one)
-    if (file !== undefined && collectBack(file, file.findSeqnum(seqnum + 1), run)) ended = true
+    if (file !== undefined && collectBack(file, own ?? file.findSeqnum(seqnum + 1), run)) ended = true
   }
   before.sort((a, b) => b.known.header.tailSeqnum - a.known.header.tailSeqnum)
   for (const one of before) {

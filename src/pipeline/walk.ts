@@ -16,7 +16,7 @@ import { Marks } from './marks.ts'
 import { tailOf, WalkChunk } from './walkChunk.ts'
 
 /** A chunk is finished at so many bytes of records, or entries read: less than 10 ms of work, so that nobody waits long. */
-const CHUNK_BYTES = 1024 * 1024
+const CHUNK_BYTES = 2 * 1024 * 1024
 const CHUNK_READ = 4096
 /** It ends a little before the bytes that are wanted, as one entry more would leave a rest behind every batch. */
 const MARGIN = 1 / 32

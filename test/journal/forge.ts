@@ -66,7 +66,8 @@ export function forge(path: string, stamps: readonly Stamp[], options: ForgeOpti
   writeFileSync(path, bytes)
   const fd = openSync(path, 'r+')
   writeSync(fd, Buffer.from((options.id ?? 'a').repeat(32).slice(0, 32), 'hex'), 0, 16, 72)
-  if (options.machine !== undefined) writeSync(fd, Buffer.from(options.machine.repeat(32).slice(0, 32), 'hex'), 0, 16, 40)
+  if (options.machine !== undefined)
+    writeSync(fd, Buffer.from(options.machine.repeat(32).slice(0, 32), 'hex'), 0, 16, 40)
   for (const [i, stamp] of stamps.entries()) {
     const at = offsets[i]!
     put(fd, at + 16, stamp.seqnum)

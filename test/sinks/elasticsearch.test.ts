@@ -107,7 +107,7 @@ describe('requests of the elasticsearch sink', () => {
     // Entries two and three lie on the other side of midnight.
     const times = [0, 30 * 3600e6, 31 * 3600e6, 0].map((us) => 1_790_000_000_000_000 + us)
     const entries = batch.entries.map((entry, index) => entryAt(entry, times[index] ?? 0))
-    expect(await sink.write({ ...batch, entries }, delivery())).toBe('delivered')
+    expect(await sink.write({ ...batch, entries, realtimes: Float64Array.from(times) }, delivery())).toBe('delivered')
     expect(cluster.documents.map(({ index }) => index)).toEqual(
       ['2026.09.21', '2026.09.22', '2026.09.22', '2026.09.21'].map((day) => `journald-${day}`),
     )

@@ -27,7 +27,14 @@ testSink<ForwardServer>({
   create: ({ port }, host) => sinkFor({ host: '127.0.0.1', port, ack_timeout: '4s' }, host),
   received: (server) => server.records(),
   refuse: 'a server says nothing about single entries',
-  outage: { down: (server) => server.close(), up: (server) => server.listen() },
+  outage: {
+    down: async (server) => {
+      await server.close()
+      // The end of the connection has to arrive.
+      await sleep(20)
+    },
+    up: (server) => server.listen(),
+  },
   loseAnswer: (server) => {
     server.take = (message) => {
       server.take = (next) => next.acknowledge()

@@ -26,7 +26,7 @@ export interface Run {
   readonly ints: Uint32Array
   readonly at: number
   readonly slotWords: number
-  readonly bytes: Uint8Array
+  readonly bytes: Buffer
   /** Name–value pairs in `bytes`. */
   readonly pairs: number
   /** The entry has to be put together field by field: a field occurs twice, or something stands outside its field. `bytes` is empty. */
@@ -294,7 +294,7 @@ export class FileCache implements MemoryHolder {
     return this.#ints
   }
 
-  #copy(bytes: Uint8Array): Uint8Array {
+  #copy(bytes: Uint8Array): Buffer {
     const at = this.#slabUsed
     if (at + bytes.length > this.#slab.length) {
       const size = Math.max(bytes.length, Math.min(256 << 10, Math.max(8 << 10, this.#slab.length * 2)))

@@ -5,7 +5,7 @@ import type { MemoryBudget } from '../memory.ts'
 import { FileCache } from './cache.ts'
 
 /** What one encoder may keep of one file; a node's file of 128 MB needs about 2 MB. */
-const MOST = 8 << 20
+const MOST = 16 << 20
 
 export class FileCaches {
   readonly #owner: object

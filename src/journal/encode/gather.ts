@@ -35,8 +35,23 @@ export function gather<Field extends FlatField>(
 /** The offsets of the loaded entry's items, copied: reading values may move the window that the items stand in. */
 export function itemOffsets(file: JournalFile): number[] {
   const { itemWords, itemBase, itemStride, itemCount } = file
-  return Array.from({ length: itemCount }, (_, k) => {
+  const offsets: number[] = []
+  for (let k = 0; k < itemCount; k++) {
     const i = itemBase + k * itemStride
-    return itemStride === 4 ? itemWords[i] + itemWords[i + 1] * 4294967296 : itemWords[i]
-  })
+    offsets.push(itemStride === 4 ? itemWords[i] + itemWords[i + 1] * 4294967296 : itemWords[i])
+  }
+  return offsets
+}
+
+/** Values by key, keys in the order of their first value. */
+export function groupByKey<Field extends FlatField>(
+  items: readonly GatheredItem<Field>[],
+): Map<string, GatheredItem<Field>[]> {
+  const groups = new Map<string, GatheredItem<Field>[]>()
+  for (const item of items) {
+    const group = groups.get(item.field.key)
+    if (group === undefined) groups.set(item.field.key, [item])
+    else group.push(item)
+  }
+  return groups
 }

@@ -14,7 +14,7 @@ import {
   writeId,
   writeMicros,
   writeSecond,
-} from './digits.ts'
+} from './bytes/digits.ts'
 import { byteBuffer, type Output } from './output.ts'
 
 /**

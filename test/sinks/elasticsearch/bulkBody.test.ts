@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { BulkBodies } from '../../../sinks/elasticsearch/bulkBody.ts'
+import { BulkBodies, leadOf } from '../../../sinks/elasticsearch/bulkBody.ts'
 import { makeBatch } from '../../contract/batches.ts'
 
-const IDS = { hasIds: true }
+const IDS = { hasIds: true, lead: leadOf(true) }
 
 function linesOf(body: Buffer): string[] {
   const text = body.toString()
@@ -22,13 +22,13 @@ describe('the body of a bulk request', () => {
   })
 
   it('leaves the ids to the server where that is wished', () => {
-    expect(linesOf(new BulkBodies().build(batch, { hasIds: false }))[0]).toBe('{"create":{}}')
-    const lines = { hasIds: false, membersOf: () => '"_index":"a","routing":"r",' }
+    expect(linesOf(new BulkBodies().build(batch, { hasIds: false, lead: leadOf(false) }))[0]).toBe('{"create":{}}')
+    const lines = { hasIds: false, lead: leadOf(false, 'a', 'r') }
     expect(linesOf(new BulkBodies().build(batch, lines))[0]).toBe('{"create":{"_index":"a","routing":"r"}}')
   })
 
   it('has what differs from entry to entry in the action lines', () => {
-    const lines = { hasIds: true, membersOf: (index: number) => `"_index":"ü-${index}",` }
+    const lines = { hasIds: true, lead: (index: number) => leadOf(true, `ü-${index}`) }
     const found = linesOf(new BulkBodies().build(batch, lines))
     expect(found).toEqual(
       records.flatMap((record, index) => [`{"create":{"_index":"ü-${index}","_id":"${keys[index]}"}}`, record]),
@@ -39,7 +39,7 @@ describe('the body of a bulk request', () => {
     const bodies = new BulkBodies()
     const wanted = [0, 2].flatMap((index) => [`{"create":{"_id":"${keys[index]}"}}`, records[index]])
     expect(linesOf(bodies.build(batch, IDS, [0, 2]))).toEqual(wanted)
-    const lines = { hasIds: true, membersOf: (index: number) => `"_index":"${index}",` }
+    const lines = { hasIds: true, lead: (index: number) => leadOf(true, String(index)) }
     expect(linesOf(bodies.build(batch, lines, [2]))).toEqual([
       `{"create":{"_index":"2","_id":"${keys[2]}"}}`,
       records[2],

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type IndexName, parseIndexName } from '../../../sinks/elasticsearch/indexName.ts'
 
 function at(name: IndexName, time: string, fields: Record<string, string> = {}): string {
-  return name.render({ realtime: Date.parse(time) * 1000 + 999, get: (field) => fields[field] })
+  return name.render(Date.parse(time) * 1000 + 999, { get: (field) => fields[field] })
 }
 
 function mistake(text: string): string {

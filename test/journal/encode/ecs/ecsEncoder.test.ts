@@ -1,9 +1,14 @@
 import { describe, expect, it } from 'vitest'
-import { capabilityNames, customName, leadingInteger, splitCommandLine } from '../../../src/journal/encode/ecsFields.ts'
-import type { RecordSpec } from '../../../src/journal/encode/encoder.ts'
-import { openFixture } from '../../support/fixtures.ts'
-import { describeWith } from '../../support/needs.ts'
-import { BOOT, encodeDir, type OddField, recordSpec, strictJson, unpack, writeEntries } from './encoding.ts'
+import {
+  capabilityNames,
+  customName,
+  leadingInteger,
+  splitCommandLine,
+} from '../../../../src/journal/encode/ecs/fields.ts'
+import type { RecordSpec } from '../../../../src/journal/encode/encoder.ts'
+import { openFixture } from '../../../support/fixtures.ts'
+import { describeWith } from '../../../support/needs.ts'
+import { BOOT, encodeDir, type OddField, recordSpec, strictJson, unpack, writeEntries } from '../encoding.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: documents are looked into freely here
 type Document = any

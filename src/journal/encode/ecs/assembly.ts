@@ -1,13 +1,13 @@
 // Puts a document in shape `ecs` together from an entry's values: each at its places, then the members that are made of several fields.
 // Where fields meet at one name in journald.custom, the untrusted one keeps it and the trusted one gets `_trusted` behind it.
 
-import { EcsDocument, type Place, ROOT } from './ecsDocument.ts'
-import { capabilityNames, leadingInteger, type Role, SEVERITIES, splitCommandLine } from './ecsFields.ts'
-import { type EcsField, EcsNames, ecsConstants, MESSAGE, type Target } from './ecsNames.ts'
+import type { Output } from '../output.ts'
+import type { Value } from '../record/rules.ts'
+import type { RecordSpec } from '../spec.ts'
+import { EcsDocument, type Place, ROOT } from './document.ts'
+import { capabilityNames, leadingInteger, type Role, SEVERITIES, splitCommandLine } from './fields.ts'
+import { type EcsField, EcsNames, ecsConstants, MESSAGE, type Target } from './names.ts'
 import type { Notation } from './notation.ts'
-import type { Output } from './output.ts'
-import type { Value } from './rules.ts'
-import type { RecordSpec } from './spec.ts'
 
 /** A value of an entry. Texts are one-byte text in the encoding's notation. */
 export interface EcsItem {

@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { RecordSpec } from '../../../src/journal/encode/encoder.ts'
-import { JournalFile } from '../../../src/journal/file.ts'
-import { MemoryBudget } from '../../../src/journal/memory.ts'
-import { openFixture } from '../../support/fixtures.ts'
-import { describeWith } from '../../support/needs.ts'
-import { parseExport, readEntry } from '../oracle.ts'
-import { encodeDir, type OddField, recordSpec, START, strictJson, unpack, writeEntries } from './encoding.ts'
+import type { RecordSpec } from '../../../../src/journal/encode/encoder.ts'
+import { JournalFile } from '../../../../src/journal/file.ts'
+import { MemoryBudget } from '../../../../src/journal/memory.ts'
+import { openFixture } from '../../../support/fixtures.ts'
+import { describeWith } from '../../../support/needs.ts'
+import { parseExport, readEntry } from '../../oracle.ts'
+import { encodeDir, type OddField, recordSpec, START, strictJson, unpack, writeEntries } from '../encoding.ts'
 
 type Members = Record<string, unknown>
 

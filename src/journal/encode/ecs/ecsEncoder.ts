@@ -2,24 +2,24 @@
 // old items, put together, are kept as a run with its objects closed, all but journald.custom, so that what usually follows (the message,
 // an application's own fields) can be added without opening it again. Anything else is put together from the values.
 
-import type { JournalFile } from '../file.ts'
-import type { MemoryBudget } from '../memory.ts'
-import { Encoder } from './base.ts'
-import { type FileCache, RUN_ITEMS, type Run, runHas } from './cache.ts'
-import { writeTimestamp } from './digits.ts'
-import { EcsAssembly, type EcsItem } from './ecsAssembly.ts'
-import type { EcsField } from './ecsNames.ts'
-import { FieldTable, MOST_FIELDS, OVERFLOW } from './fieldTable.ts'
-import { FileCaches } from './fileCaches.ts'
-import { YOUNG } from './flat.ts'
-import { itemOffsets } from './gather.ts'
-import { Head, type HeadPart } from './head.ts'
-import { closeMap } from './msgpack.ts'
+import type { JournalFile } from '../../file.ts'
+import type { MemoryBudget } from '../../memory.ts'
+import { Encoder } from '../base.ts'
+import { writeTimestamp } from '../bytes/digits.ts'
+import { closeMap } from '../bytes/msgpack.ts'
+import { type FileCache, RUN_ITEMS, type Run, runHas } from '../cache.ts'
+import { FieldTable, MOST_FIELDS, OVERFLOW } from '../fieldTable.ts'
+import { FileCaches } from '../fileCaches.ts'
+import { YOUNG } from '../flat.ts'
+import { itemOffsets } from '../gather.ts'
+import { Head, type HeadPart } from '../head.ts'
+import { Output } from '../output.ts'
+import { Value } from '../record/rules.ts'
+import { sourceRealtime } from '../record/sourceTime.ts'
+import type { RecordSpec } from '../spec.ts'
+import { EcsAssembly, type EcsItem } from './assembly.ts'
+import type { EcsField } from './names.ts'
 import { type Notation, notation } from './notation.ts'
-import { Output } from './output.ts'
-import { Value } from './rules.ts'
-import { sourceRealtime } from './sourceTime.ts'
-import type { RecordSpec } from './spec.ts'
 
 // A fragment's note: the field's id, and above it the length of the value, which the companion follows.
 const ID_BITS = 1 << 13
@@ -162,13 +162,13 @@ export class EcsEncoder extends Encoder {
     const bytes = run.bytes
     const split = marks[SPLIT]
     this.room(bytes.length)
-    this.out.set(split === bytes.length ? bytes : bytes.subarray(0, split), this.length)
+    bytes.copy(this.out, this.length, 0, split)
     this.length += split
     const middle = this.length
     this.#middle.write(this, file, ordinal)
     const afterMiddle = this.length
     this.room(bytes.length)
-    this.out.set(bytes.subarray(split), this.length)
+    bytes.copy(this.out, this.length, split)
     this.length += bytes.length - split
     const open = marks[CUSTOM_AT] >= 0 ? afterMiddle + marks[CUSTOM_AT] : -1
     this.#finish(start, rootPairs, middle, marks[JOURNALD_PAIRS], open, marks[CUSTOM_PAIRS], customText, customPairs)

@@ -1,7 +1,7 @@
 // The few MessagePack types that records need. Source: msgpack specification (str, bin, array, map, int families), all big-endian.
 
+import type { Output } from '../output.ts'
 import { copyAscii } from './copy.ts'
-import type { Output } from './output.ts'
 import { isUtf8 } from './utf8.ts'
 
 /** The header of a str of `length` bytes. */

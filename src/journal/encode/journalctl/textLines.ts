@@ -1,16 +1,16 @@
 // The text forms of journalctl: `short`, `short-iso` and `cat`, byte for byte as it prints them where there is no terminal, and its colours
 // where there is one. Source: systemd logs-show.c (output_short, output_cat, print_multiline). Values are handled as one-byte text.
 
-import type { JournalFile } from '../file.ts'
-import type { MemoryBudget } from '../memory.ts'
+import type { JournalFile } from '../../file.ts'
+import type { MemoryBudget } from '../../memory.ts'
+import { Encoder } from '../base.ts'
+import { isPrintable } from '../bytes/utf8.ts'
+import { FieldTable } from '../fieldTable.ts'
+import { FileCaches } from '../fileCaches.ts'
+import { parseRealtime } from '../record/sourceTime.ts'
+import type { TextOptions } from '../spec.ts'
 import { stripTabAnsi } from './ansi.ts'
-import { Encoder } from './base.ts'
-import { FieldTable } from './fieldTable.ts'
-import { FileCaches } from './fileCaches.ts'
 import { LocalTime } from './localTime.ts'
-import { parseRealtime } from './sourceTime.ts'
-import type { TextOptions } from './spec.ts'
-import { isPrintable } from './utf8.ts'
 
 /** Names and ids of this length and more are not shown, unless all is. */
 const NAME_LIMIT = 300

@@ -1,17 +1,17 @@
 // What sinks get in shape `journal` as MessagePack: one flat map an entry, the members of the JSON form (sinks.md § 5.2). A value is a str when
 // it is UTF-8, else a bin with the exact bytes, so nothing has to stand beside it.
 
-import type { JournalFile } from '../file.ts'
-import { writeTimestamp } from './digits.ts'
-import { type FlatForm, GATHER, type GatheredItem, makeLead } from './flat.ts'
-import { Head, type HeadPart, type HeadValue } from './head.ts'
-import { groupByKey } from './journalctlForms.ts'
-import { closeMap, listHead, OPEN_MAP, strHead, strText, writeReplaced, writeStrOrBin } from './msgpack.ts'
-import type { Output } from './output.ts'
-import { constants, OTHER, type RecordField, RecordNames, TRUNCATED } from './recordNames.ts'
+import type { JournalFile } from '../../file.ts'
+import { writeTimestamp } from '../bytes/digits.ts'
+import { closeMap, listHead, OPEN_MAP, strHead, strText, writeReplaced, writeStrOrBin } from '../bytes/msgpack.ts'
+import { type FlatForm, GATHER, type GatheredItem, makeLead } from '../flat.ts'
+import { Head, type HeadPart, type HeadValue } from '../head.ts'
+import { groupByKey } from '../gather.ts'
+import type { Output } from '../output.ts'
+import type { RecordSpec } from '../spec.ts'
+import { constants, OTHER, type RecordField, RecordNames, TRUNCATED } from './names.ts'
 import { Value } from './rules.ts'
 import { sourceRealtime } from './sourceTime.ts'
-import type { RecordSpec } from './spec.ts'
 
 const HEAD: readonly (readonly [name: string, value: HeadValue])[] = [
   ['@timestamp', 'timestamp'],

@@ -1,11 +1,11 @@
 // Which field of the journal goes where in a document in shape `ecs`: the table, the field rules, and for what neither knows journald.custom.
 // Invariant: no path is both a value and an object, and none that the document writes itself is taken by a field.
 
-import type { EcsDocument, Place } from './ecsDocument.ts'
-import { customName, ECS_FIELDS, type Role } from './ecsFields.ts'
+import { NameLimit, type NameRules, Rules, Slots } from '../record/rules.ts'
+import type { RecordSpec } from '../spec.ts'
+import type { EcsDocument, Place } from './document.ts'
+import { customName, ECS_FIELDS, type Role } from './fields.ts'
 import type { Notation } from './notation.ts'
-import { NameLimit, type NameRules, Rules, Slots } from './rules.ts'
-import type { RecordSpec } from './spec.ts'
 
 /** A place in the document. */
 export interface Target extends Place {

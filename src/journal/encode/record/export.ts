@@ -1,14 +1,14 @@
 // What sinks get as journal export: journalctl's own form with the field rules applied. Names stay what the format allows (A–Z, 0–9, _), so that
 // systemd-journal-remote takes the records; a shape has no meaning here, and nothing has to be put beside a binary value.
 
-import type { JournalFile } from '../file.ts'
-import { EXTRA, type FlatForm, makeLead } from './flat.ts'
-import { Head } from './head.ts'
-import { EXPORT_HEAD, writeExportField } from './journalctlForms.ts'
-import { Output } from './output.ts'
-import { constants, type RecordField, RecordNames } from './recordNames.ts'
+import type { JournalFile } from '../../file.ts'
+import { EXTRA, type FlatForm, makeLead } from '../flat.ts'
+import { Head } from '../head.ts'
+import { EXPORT_HEAD, writeExportField } from '../journalctl/forms.ts'
+import { Output } from '../output.ts'
+import type { RecordSpec } from '../spec.ts'
+import { constants, type RecordField, RecordNames } from './names.ts'
 import { Value } from './rules.ts'
-import type { RecordSpec } from './spec.ts'
 
 const NOTHING = makeLead('')
 /** Names the fields that were cut, one each. */

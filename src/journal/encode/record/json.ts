@@ -1,17 +1,17 @@
 // What sinks get in shape `journal` as JSON: one flat object a line, values as strings (sinks.md § 1.1, § 1.6). Nothing is lost: a value that is
 // not UTF-8 has its exact bytes beside it, a value that is cut is named, fields beyond the limit of names are kept in one list.
 
-import type { JournalFile } from '../file.ts'
-import { writeTimestamp } from './digits.ts'
-import { EXTRA, type FlatForm, GATHER, type GatheredItem, makeLead } from './flat.ts'
-import { Head, type HeadPart } from './head.ts'
-import { groupByKey } from './journalctlForms.ts'
-import { jsonLiteral, writeJournalctlValue, writeJsonText } from './jsonText.ts'
-import type { Output } from './output.ts'
-import { BASE64, constants, type RecordField, RecordNames, TRUNCATED } from './recordNames.ts'
+import type { JournalFile } from '../../file.ts'
+import { writeTimestamp } from '../bytes/digits.ts'
+import { jsonLiteral, writeJournalctlValue, writeJsonText } from '../bytes/jsonText.ts'
+import { EXTRA, type FlatForm, GATHER, type GatheredItem, makeLead } from '../flat.ts'
+import { Head, type HeadPart } from '../head.ts'
+import { groupByKey } from '../gather.ts'
+import type { Output } from '../output.ts'
+import type { RecordSpec } from '../spec.ts'
+import { BASE64, constants, type RecordField, RecordNames, TRUNCATED } from './names.ts'
 import { Value } from './rules.ts'
 import { sourceRealtime } from './sourceTime.ts'
-import type { RecordSpec } from './spec.ts'
 
 export class RecordJson implements FlatForm<RecordField> {
   readonly head: Head

@@ -1,9 +1,9 @@
 // Which fields a record in shape `journal` has and what they are called there (sinks.md § 1.6): rules, constants, the limit of names. The
 // same for all encodings.
 
-import type { FlatField, Lead } from './flat.ts'
+import type { FlatField, Lead } from '../flat.ts'
+import type { RecordSpec } from '../spec.ts'
 import { isCustom, NameLimit, type NameRules, Rules, Slots } from './rules.ts'
-import type { RecordSpec } from './spec.ts'
 
 /** Members of every record, which no field of the journal may take. */
 const OWN = ['@timestamp', '__CURSOR', '__REALTIME_TIMESTAMP', '__MONOTONIC_TIMESTAMP', '_BOOT_ID']

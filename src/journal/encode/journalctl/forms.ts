@@ -1,12 +1,13 @@
 // The flat forms that journalctl prints: `json` and `export`. Source: systemd logs-show.c; what is text and what binary: spec in utf8.ts.
 
-import type { JournalFile } from '../file.ts'
-import { copyText } from './copy.ts'
-import { type FlatField, type FlatForm, type GatheredItem, makeLead } from './flat.ts'
-import { Head, type HeadPart } from './head.ts'
-import { jsonLiteral, writeJournalctlValue } from './jsonText.ts'
-import type { Output } from './output.ts'
-import { isPrintable } from './utf8.ts'
+import type { JournalFile } from '../../file.ts'
+import { copyText } from '../bytes/copy.ts'
+import { jsonLiteral, writeJournalctlValue } from '../bytes/jsonText.ts'
+import { isPrintable } from '../bytes/utf8.ts'
+import { groupByKey } from '../gather.ts'
+import { type FlatField, type FlatForm, type GatheredItem, makeLead } from '../flat.ts'
+import { Head, type HeadPart } from '../head.ts'
+import type { Output } from '../output.ts'
 
 /** journalctl shows fields of this size and more (name and `=` included) as null, unless told to show all. */
 export const JSON_THRESHOLD = 4096
@@ -166,19 +167,6 @@ function writeExportBinary(output: Output, name: Uint8Array, value: Uint8Array):
 /** A field name as JSON string literal, one-byte text. */
 export function jsonName(name: string): string {
   return /^[A-Z0-9_]+$/.test(name) ? `"${name}"` : jsonLiteral(Buffer.from(name, 'latin1').toString('utf8'))
-}
-
-/** Values by key, keys in the order of their first value. */
-export function groupByKey<Field extends FlatField>(
-  items: readonly GatheredItem<Field>[],
-): Map<string, GatheredItem<Field>[]> {
-  const groups = new Map<string, GatheredItem<Field>[]>()
-  for (const item of items) {
-    const group = groups.get(item.field.key)
-    if (group === undefined) groups.set(item.field.key, [item])
-    else group.push(item)
-  }
-  return groups
 }
 
 function jsonMembers(groups: Map<string, GatheredItem<FlatField>[]>): string {

@@ -1,11 +1,12 @@
 // `-o json-pretty`: as `-o json`, over several lines. Source: systemd json.c (json_variant_format with JSON_FORMAT_PRETTY).
 
-import type { JournalFile } from '../file.ts'
-import { type FlatField, type FlatForm, type GatheredItem, makeLead } from './flat.ts'
-import { Head, type HeadPart } from './head.ts'
-import { groupByKey, JSON_THRESHOLD, jsonName } from './journalctlForms.ts'
-import { writeJournalctlValue } from './jsonText.ts'
-import type { Output } from './output.ts'
+import type { JournalFile } from '../../file.ts'
+import { writeJournalctlValue } from '../bytes/jsonText.ts'
+import { type FlatField, type FlatForm, type GatheredItem, makeLead } from '../flat.ts'
+import { Head, type HeadPart } from '../head.ts'
+import type { Output } from '../output.ts'
+import { JSON_THRESHOLD, jsonName } from './forms.ts'
+import { groupByKey } from '../gather.ts'
 
 const HEAD: readonly HeadPart[] = [
   Buffer.from('{\n\t"__CURSOR" : "'),

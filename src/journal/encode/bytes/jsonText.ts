@@ -1,8 +1,8 @@
 // Values as JSON text, written in place. Two ways: journalctl's own (a string, or an array of byte numbers where the value is not
 // printable) and ours for records (always a string). Sizes are reserved for the worst case, or counted first when that would be large.
 
+import type { Output } from '../output.ts'
 import { copyPlain } from './copy.ts'
-import type { Output } from './output.ts'
 import { CLASS, CONTROL, ESCAPED, isPrintable, PLAIN, sequenceLength } from './utf8.ts'
 
 /** Above this the exact size is counted instead of reserving six times the length. */

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { createEncoder } from '../../../src/journal/encode/encoder.ts'
-import { JournalFile } from '../../../src/journal/file.ts'
-import { MemoryBudget } from '../../../src/journal/memory.ts'
-import { FIXTURES, openFixture, UNDAMAGED } from '../../support/fixtures.ts'
-import { journalctl } from '../../support/journals.ts'
-import { parseExport } from '../oracle.ts'
-import { encodeDir, encodeFiles, sortedJson, writeEntries } from './encoding.ts'
+import { createEncoder } from '../../../../src/journal/encode/encoder.ts'
+import { JournalFile } from '../../../../src/journal/file.ts'
+import { MemoryBudget } from '../../../../src/journal/memory.ts'
+import { FIXTURES, openFixture, UNDAMAGED } from '../../../support/fixtures.ts'
+import { journalctl } from '../../../support/journals.ts'
+import { parseExport } from '../../oracle.ts'
+import { encodeDir, encodeFiles, sortedJson, writeEntries } from '../encoding.ts'
 
 const lines = (bytes: Buffer): string[] =>
   bytes

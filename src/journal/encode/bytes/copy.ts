@@ -6,7 +6,7 @@
 // `aligned`, if given, are the same memory as `bytes`. Room for end − start + 4 bytes must be there: what lies behind the last byte copied
 // may be written over.
 
-import type { Output } from './output.ts'
+import type { Output } from '../output.ts'
 import { CLASS, PLAIN } from './utf8.ts'
 
 const HIGH_BITS = 0x80808080

@@ -1,11 +1,20 @@
 // How the pieces of a nested document are written: JSON or MessagePack, as one-byte text, so that pieces can be kept and joined as strings.
 // In JSON a pair begins with its comma; in MessagePack a map needs to know its number of pairs.
 
-import { jsonLiteral, writeJournalctlValue, writeJsonText } from './jsonText.ts'
-import { intText, listHead, mapHead, OPEN_MAP, strHead, strText, writeReplaced, writeStrOrBin } from './msgpack.ts'
-import type { Output } from './output.ts'
-import type { Value } from './rules.ts'
-import type { RecordSpec } from './spec.ts'
+import { jsonLiteral, writeJournalctlValue, writeJsonText } from '../bytes/jsonText.ts'
+import {
+  intText,
+  listHead,
+  mapHead,
+  OPEN_MAP,
+  strHead,
+  strText,
+  writeReplaced,
+  writeStrOrBin,
+} from '../bytes/msgpack.ts'
+import type { Output } from '../output.ts'
+import type { Value } from '../record/rules.ts'
+import type { RecordSpec } from '../spec.ts'
 
 export interface Notation {
   /** What stands before a pair's value. */
