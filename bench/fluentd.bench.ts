@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { journalOf, LOGFERRY } from './data.ts'
-import { startForwardReceiver } from './forwardReceiver.ts'
 import { best, measure, type Usage } from './measure.ts'
+import { startReceiver } from './receivers.ts'
 import type { Bench } from './run.ts'
 
 const ENTRIES = 400_000
@@ -33,7 +33,7 @@ export default {
 
 /** Ships the journal to a receiver that only counts, and checks that all of it came. */
 async function ship(dir: string, options: string): Promise<Usage> {
-  const receiver = await startForwardReceiver()
+  const receiver = await startReceiver('forward')
   const home = mkdtempSync(join(tmpdir(), 'lf-bench-'))
   const config = join(home, 'logferry.yaml')
   const sink = `{ type: fluentd, host: 127.0.0.1, port: ${receiver.port}${options} }`
@@ -41,11 +41,11 @@ async function ship(dir: string, options: string): Promise<Usage> {
   try {
     const args = [LOGFERRY, 'backfill', '--config', config, '--sink', 'out', '--directory', dir]
     const usage = await measure(process.execPath, args)
-    const { entries } = await receiver.counted()
+    const { entries } = await receiver.counts()
     if (entries !== ENTRIES) throw new Error(`${entries} of ${ENTRIES} entries arrived`)
     return usage
   } finally {
-    receiver.stop()
+    await receiver.stop()
     rmSync(home, { recursive: true })
   }
 }

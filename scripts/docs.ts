@@ -116,13 +116,19 @@ async function sinksPage(): Promise<string> {
     '`type` is one of the names below, the name of an installed package (looked for from the folder of the configuration file, then beside logferry), or a file: `./my-sink.ts`.',
     '## Options of all sinks',
     optionTable(commonSinkOptions()),
-    ...sinks.flatMap(({ type, summary, options, needs }) => [
+    ...sinks.flatMap(({ type, summary, options, needs, defaults }) => [
       `## ${type}`,
       summary,
       ...Object.entries(needs).map(([name, why]) => `Needs the package \`${name}\`: ${why}.`),
+      ...defaultsLine(defaults),
       ...(options.length === 0 ? [] : [optionTable(options)]),
     ]),
   )
+}
+
+function defaultsLine(defaults: Readonly<Record<string, unknown>>): readonly string[] {
+  const texts = Object.entries(defaults).map(([name, value]) => `\`${name}: ${String(value)}\``)
+  return texts.length === 0 ? [] : [`Other defaults than above: ${texts.join(', ')}.`]
 }
 
 function cliPage(): string {

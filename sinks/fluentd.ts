@@ -17,7 +17,6 @@ import { Connection, type ConnectionOptions, type Flight } from './fluentd/conne
 import { endpointsOf, type FluentdConfig, fluentdConfig } from './fluentd/options.ts'
 import { Servers } from './fluentd/servers.ts'
 import { Suspects, type Verdict } from './fluentd/suspects.ts'
-import { Tags } from './fluentd/tags.ts'
 
 /** How long to wait for a server before there is a connection, milliseconds. */
 export interface Waits {
@@ -55,7 +54,6 @@ export class FluentdSink implements Sink {
   readonly #config: FluentdConfig
   readonly #host: SinkHost
   readonly #waits: Waits
-  readonly #tags: Tags
   readonly #framer: Framer
   readonly #servers: Servers
   readonly #suspects = new Suspects()
@@ -65,8 +63,7 @@ export class FluentdSink implements Sink {
     this.#config = config
     this.#host = host
     this.#waits = waits
-    this.#tags = new Tags(config.tag)
-    this.#framer = new Framer(config, config.chunk_size)
+    this.#framer = new Framer(config)
     const options: ConnectionOptions = {
       credentials: { sharedKey: shared_key, user, password, hostname: hostname ?? `${host.node.hostname}-logferry` },
       tls,
@@ -87,7 +84,8 @@ export class FluentdSink implements Sink {
       holdsPosition: false,
       ordered: false,
       encoding: 'msgpack',
-      fields: this.#tags.fields,
+      fields: config.tag.fields,
+      releases: true,
       limits: {},
     } as const
   }
@@ -103,7 +101,7 @@ export class FluentdSink implements Sink {
 
   async write(batch: Batch, { signal, sent }: Delivery): Promise<Receipt> {
     if (signal.aborted) throw new SinkError('unavailable', 'given up before the write began', { cause: signal.reason })
-    const chunks = cutChunks(batch, this.#tags, this.#config.chunk_size)
+    const chunks = cutChunks(batch, this.#config.tag, this.#config.chunk_size)
     const attempt = new Attempt(batch, signal)
     try {
       const verdicts = chunks.map((chunk) => this.#verdict(batch, chunk))
@@ -171,7 +169,8 @@ export class FluentdSink implements Sink {
       return ACKNOWLEDGED
     }
     this.#servers.broke(connection, loss.error)
-    if (loss.isSuspect) this.#suspects.suspect(suspectOf(attempt.batch, chunk))
+    // Called off, the batch's memory may be in use for another one already.
+    if (loss.isSuspect && !attempt.signal.aborted) this.#suspects.suspect(suspectOf(attempt.batch, chunk))
     return failed(loss.error)
   }
 
@@ -225,6 +224,8 @@ export class FluentdSink implements Sink {
   }
 
   async #launch(attempt: Attempt, connection: Connection, chunk: Chunk): Promise<Flight> {
+    // Called off, the batch's memory may be in use for another one already.
+    if (attempt.signal.aborted) throw new SinkError('unavailable', 'given up before it was sent')
     const frame = await this.#framer.frame(attempt.batch, chunk)
     const flight = connection.deliver(chunk.id, frame.bytes)
     attempt.watch(connection, chunk.id)

@@ -20,6 +20,8 @@ export interface SinkModule<Config = any> {
   readonly config: ConfigSchema<Config>
   /** Packages imported lazily by `create`; `validate` says when one is not installed. */
   readonly needs?: Readonly<Record<string, string>>
+  /** Other defaults than usual of options that all sinks have, as one would write them, where the service asks for that. */
+  readonly defaults?: { readonly timeout?: string; readonly in_flight?: number }
   create(config: Config, host: SinkHost): Sink
 }
 
@@ -60,7 +62,10 @@ export interface SinkTraits {
    * once, which saves most of the garbage. Default false, and then the memory lives as long as somebody refers to it.
    */
   readonly releases?: boolean
-  /** The batcher cuts to these; the target's hard limits, not tuning. */
+  /**
+   * The batcher cuts to these; the target's hard limits, not tuning. `bytes` are those of all records together, `entryBytes` of one,
+   * which may then be larger than `bytes` where it goes alone.
+   */
   readonly limits: { readonly entries?: number; readonly bytes?: number; readonly entryBytes?: number }
 }
 

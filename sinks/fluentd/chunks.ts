@@ -5,8 +5,10 @@
 import { promisify } from 'node:util'
 import { constants, gzip, zstdCompress } from 'node:zlib'
 import type { Batch } from '../../src/sink.ts'
+import { BodyMemory } from '../parts/memory.ts'
+import type { Template } from '../parts/template.ts'
 import type { Suspect } from './suspects.ts'
-import type { Tags } from './tags.ts'
+import { tagsOf } from './tags.ts'
 import { countBytes, textBytes } from './values.ts'
 
 const KEY_BYTES = 34
@@ -27,10 +29,10 @@ export interface Chunk {
 }
 
 /** Cuts a batch: a chunk for each tag, or several where a tag's entries have more than `mostBytes`. */
-export function cutChunks(batch: Batch, tags: Tags, mostBytes: number): Chunk[] {
-  const { tags: names, numbers } = tags.of(batch)
+export function cutChunks(batch: Batch, template: Template, mostBytes: number): Chunk[] {
+  const { tags, numbers } = tagsOf(batch, template)
   const chunks: Chunk[] = []
-  for (const [number, tag] of names.entries()) {
+  for (const [number, tag] of tags.entries()) {
     const indexes = numbers === undefined ? allOf(batch) : indexesOf(numbers, number)
     let from = 0
     let bytes = 0
@@ -101,12 +103,10 @@ const compressors = {
 /** Makes messages of chunks. */
 export class Framer {
   readonly #options: FrameOptions
-  readonly #memory: Memory
+  readonly #memory = new BodyMemory()
 
-  /** @param chunkBytes the usual size of a chunk, before compression */
-  constructor(options: FrameOptions, chunkBytes: number) {
+  constructor(options: FrameOptions) {
     this.#options = options
-    this.#memory = new Memory(chunkBytes + AROUND_BYTES)
   }
 
   async frame(batch: Batch, chunk: Chunk): Promise<Frame> {
@@ -121,7 +121,7 @@ export class Framer {
       return { bytes: memory.subarray(0, end + tail.length), memory }
     }
     const packed = await compressors[compress](memory.subarray(0, packEntries(batch, chunk.indexes, memory, 0)))
-    this.#memory.give(memory)
+    this.#memory.giveBack(memory)
     return { bytes: Buffer.concat([this.#head(chunk.tag, packed.length), packed, tail]), memory: undefined }
   }
 
@@ -132,7 +132,7 @@ export class Framer {
 
   /** To be called when a frame has been sent and its bytes are not needed any more. */
   done({ memory }: Frame): void {
-    if (memory !== undefined) this.#memory.give(memory)
+    if (memory !== undefined) this.#memory.giveBack(memory)
   }
 
   /** Array of three, the tag, and how many bytes of entries follow. */
@@ -180,24 +180,4 @@ function packEntries(batch: Batch, indexes: Uint32Array, out: Buffer, at: number
     at += end - start
   }
   return at
-}
-
-/** Keeps buffers of one size that are used again and again: fresh memory of a megabyte costs more than filling it. */
-class Memory {
-  readonly #bytes: number
-  readonly #free: Buffer[] = []
-  static readonly #MOST_FREE = 4
-
-  constructor(bytes: number) {
-    this.#bytes = bytes
-  }
-
-  take(bytes: number): Buffer {
-    if (bytes > this.#bytes) return Buffer.allocUnsafeSlow(bytes)
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#bytes)
-  }
-
-  give(buffer: Buffer): void {
-    if (buffer.length === this.#bytes && this.#free.length < Memory.#MOST_FREE) this.#free.push(buffer)
-  }
 }

@@ -42,6 +42,7 @@ export class ChannelSink implements Sink {
       ordered: true,
       encoding: 'json',
       fields: config.key.fields,
+      releases: true,
       limits: {},
     }
   }

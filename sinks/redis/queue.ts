@@ -54,6 +54,7 @@ export class QueueSink implements Sink {
       ordered: true,
       encoding: 'json',
       fields: config.key.fields,
+      releases: true,
       limits: {
         entryBytes: ELEMENT_BYTES - this.#frames.overhead,
         ...(most === undefined ? {} : { entries: most }),

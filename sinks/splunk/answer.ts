@@ -47,8 +47,7 @@ export function readAnswer(answer: Answer, asked: Asked): Reading {
   if (reply === undefined) return failed(readStatus(answer))
   const { code, ackId, event } = reply
   const isGood = answer.status >= 200 && answer.status < 300
-  if (isGood && (code === 0 || code === 24 || code === 25))
-    return { kind: 'taken', ackId, isPressed: code !== 0 }
+  if (isGood && (code === 0 || code === 24 || code === 25)) return { kind: 'taken', ackId, isPressed: code !== 0 }
   switch (code) {
     case 6:
       // How Splunk Cloud says that a body is too large. Alone, and small, the event must be to blame.

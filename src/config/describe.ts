@@ -25,6 +25,8 @@ export interface SinkDescription {
   readonly summary: string
   /** Packages that it needs, with the reason. */
   readonly needs: Readonly<Record<string, string>>
+  /** Its own defaults of options that all sinks have. */
+  readonly defaults: Readonly<Record<string, unknown>>
   /** Its own options, without those that all sinks have. */
   readonly options: readonly OptionRow[]
   /** The same as JSON Schema. */
@@ -41,6 +43,7 @@ export async function describeSinks(folder: string = process.cwd()): Promise<rea
     origin,
     summary: module.summary,
     needs: module.needs ?? {},
+    defaults: module.defaults ?? {},
     options: optionRows(schema),
     schema,
   }))

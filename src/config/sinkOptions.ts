@@ -106,8 +106,8 @@ export const sinkOptionsSchema = z
     }
   })
 
-/** From checked options to what the pipeline takes. `outer` is `journal.match`. */
-export function toSettings(options: z.output<typeof sinkOptionsSchema>, outer: Match): SinkSettings {
+/** From checked options to what the pipeline takes. `outer` is `journal.match`, `inFlight` the least default of `in_flight`. */
+export function toSettings(options: z.output<typeof sinkOptionsSchema>, outer: Match, inFlight = 1): SinkSettings {
   const { include, exclude, rename, add, mask, max_bytes } = options.fields
   const { base, cap, give_up_after } = options.retry
   return {
@@ -126,7 +126,7 @@ export function toSettings(options: z.output<typeof sinkOptionsSchema>, outer: M
     binary: options.binary,
     batch: { entries: options.batch.entries, bytes: options.batch.bytes, waitMs: options.batch.wait },
     concurrency: options.concurrency,
-    inFlight: options.in_flight ?? 2 * options.concurrency,
+    inFlight: options.in_flight ?? Math.max(inFlight, 2 * options.concurrency),
     retry: { baseMs: base, capMs: cap, giveUpAfterMs: give_up_after },
     timeoutMs: options.timeout,
     start: options.start,

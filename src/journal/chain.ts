@@ -1,16 +1,15 @@
-// All files of one seqnum id as one sequence: ordered by seqnum, the same entry in two files once. Files take part when the
-// sequence reaches them; before that only their headers are known, and what was passed is closed again.
-// Invariant: `head` is the next entry in the direction of reading, and everything before it in this chain was taken.
+// One seqnum id: its entries in order of seqnum, the place that was reached in it, and the ways to seek a place.
+// Invariant: everything before `head` in the direction of reading was taken, and `last` is the last entry taken.
 
-import { ChainFile, type OpenFiles } from './chainFile.ts'
+import type { OpenFiles } from './chainFile.ts'
 import { compareContent, firstAtMonotonic, firstAtRealtime, isReused, tailSeqnum } from './chainSearch.ts'
 import type { Copies } from './copies.ts'
 import { type EntryMark, isSameBoot } from './cursor.ts'
 import type { KnownFile } from './directory.ts'
 import type { JournalFile } from './file.ts'
+import { FileMerge } from './fileMerge.ts'
 import type { Gaps } from './gaps.ts'
 import type { CompiledMatch } from './match.ts'
-import { Order } from './order.ts'
 import { type Floor, IdPosition } from './position.ts'
 import { Numbering, RunFinder } from './runs.ts'
 
@@ -31,8 +30,6 @@ export class Chain {
   readonly seqnumId: string
   readonly gaps: Gaps
   readonly copies: Copies
-  /** The next entry, loaded in its file; undefined when there is none now. */
-  head: JournalFile | undefined
   /** The last entry taken; seqnum 0: none. */
   last = new IdPosition()
   /** The position that was sought knows this id, perhaps with nothing taken. */
@@ -42,93 +39,71 @@ export class Chain {
 
   readonly #open: OpenFiles
   readonly #reverse: boolean
-  readonly #match: CompiledMatch | undefined
-  readonly #end: number
-  /** Forwards, without filter. */
-  readonly #isPlain: boolean
+  readonly #hasMatch: boolean
+  readonly #merge: FileMerge
   readonly #finder: RunFinder
   readonly #numbering: Numbering
-  /** By head seqnum. */
-  readonly #files: ChainFile[] = []
-  readonly #known = new Set<KnownFile>()
-  #active: ChainFile[] = []
-  /** In the order in which the sequence reaches them. */
-  #waiting: ChainFile[] = []
-  /** Active files that have an entry to give. */
-  readonly #ready = new Order<ChainFile>((a, b) => this.#compare(a, b))
-  #lead: ChainFile | undefined
   #isTaken = false
   /** `copies.epoch` when `last` got its boot from an entry that passed there; -1: it did not. */
   #epoch = -1
-  /** As long as the seqnum of a plain lead is below this, there is nothing else to look at. */
-  #plainBound = 0
-  /** The first seqnum wanted, or the last one when reading backwards. */
+  /** The first seqnum wanted. */
   #from = 0
-  #limit = Number.POSITIVE_INFINITY
   /** Seqnums were given out again after `last`; see seekPosition. */
-  #reused = false
+  #isReused = false
   /** Nothing was taken since the last seek, so what precedes the next entry was not seen. */
-  #fresh = true
+  #isFresh = true
 
-  constructor(options: ChainOptions) {
-    this.source = options.source
-    this.seqnumId = options.seqnumId
-    this.gaps = options.gaps
-    this.copies = options.copies
-    this.#isPlain = !options.reverse && options.match === undefined
-    this.gaps.join()
-    this.copies.chains.push(this)
-    this.#open = options.open
-    this.#reverse = options.reverse
-    this.#match = options.match
-    this.#end = options.end
-    this.#finder = new RunFinder(options.open)
-    this.#numbering = new Numbering(this.#files, options.open)
+  constructor({ source, seqnumId, gaps, copies, open, reverse, match, end }: ChainOptions) {
+    this.source = source
+    this.seqnumId = seqnumId
+    this.gaps = gaps
+    this.copies = copies
+    this.#open = open
+    this.#reverse = reverse
+    this.#hasMatch = match !== undefined
+    this.#merge = new FileMerge({ open, reverse, match, end, taken: this })
+    this.#finder = new RunFinder(open)
+    this.#numbering = new Numbering(this.#merge.files, open)
+    gaps.join()
+    copies.chains.push(this)
   }
 
   // Files
 
   has(known: KnownFile): boolean {
-    return this.#known.has(known)
+    return this.#merge.has(known)
   }
 
   add(known: KnownFile): void {
-    const one = new ChainFile(known)
-    this.#known.add(known)
-    insert(this.#files, one, (file) => file.known.header.headSeqnum)
-    if (this.#isBeyond(one)) one.state = 'passed'
-    else insert(this.#waiting, one, (file) => this.#edge(file))
+    this.#merge.add(known)
     this.#finder.reset()
   }
 
   /** No directory has any of its files any more. */
   get isGone(): boolean {
-    return this.#files.every((one) => one.known.gone)
+    return this.#merge.isGone
   }
 
   /** Some entry is announced by its file and not complete yet. */
   get isIncomplete(): boolean {
-    return this.#active.some((one) => !one.ready && one.file !== undefined && one.file.index < one.file.entryCount - 1)
+    return this.#merge.isIncomplete
   }
 
   /** Forgets files that are gone for good, so that months of rotation leave nothing behind. */
   prune(keep: number): void {
-    const gone = this.#files.filter((one) => one.known.gone && one.state === 'passed')
-    for (const one of gone.slice(0, Math.max(0, gone.length - keep))) {
-      one.close()
-      this.#known.delete(one.known)
-      this.#files.splice(this.#files.indexOf(one), 1)
-      this.#finder.forget(one)
-    }
+    for (const one of this.#merge.prune(keep)) this.#finder.forget(one)
   }
 
   close(): void {
-    for (const one of this.#files) one.close()
-    this.#ready.clear()
-    this.head = undefined
+    this.#merge.close()
   }
 
   // Reading
+
+  /** The next entry, loaded in its file; undefined when there is none now. */
+  get head(): JournalFile | undefined {
+    return this.#merge.head
+  }
 
   /** Takes the head: it counts as given, or as the copy of what was. It stays loaded until `advance` or `refresh`. */
   take(): void {
@@ -141,7 +116,7 @@ export class Chain {
     }
     this.#epoch = -1
     this.#isTaken = true
-    this.#fresh = false
+    this.#isFresh = false
   }
 
   /** The same for a head that `copies` let pass: later, or earlier backwards, than all that was taken of its boot. */
@@ -159,33 +134,19 @@ export class Chain {
 
   /** Moves over the taken head. Returns the new one. */
   advance(): JournalFile | undefined {
-    const { head } = this
-    const lead = this.#lead
-    if (head === undefined || lead === undefined || !this.#isTaken) return head
+    if (!this.#isTaken) return this.#merge.head
     this.#isTaken = false
-    if (this.#isPlain ? head.next() : this.#step(lead, head)) {
-      if (head.seqnum < this.#plainBound) return head
-      this.#ready.moveFirst()
-    } else {
-      this.#ready.shift()
-      this.#exhaust(lead)
-    }
-    return this.#select()
+    return this.#merge.advance()
   }
 
   /** The number of the head, not taken yet when reading forwards, among the entries equal to it in all but the seqnum. */
   ordinal(): number {
     const { head, last } = this
     if (head === undefined) return 0
-    // What stands before is known: it was taken, now or before the position.
-    if (head.monotonic !== last.monotonic && last.seqnum > 0 && !this.#reverse) return 0
-    return this.#ordinalInRun(head, last)
-  }
-
-  #ordinalInRun(head: JournalFile, last: IdPosition): number {
     if (this.#reverse) return this.#numbering.ofAny(head)
-    if (last.seqnum > 0 && !isSameBoot(head, last)) return 0
-    if (!this.#fresh) return this.#numbering.ofNext(head, last)
+    // What stands before is known: it was taken, now or before the position.
+    if (last.seqnum > 0 && (head.monotonic !== last.monotonic || !isSameBoot(head, last))) return 0
+    if (!this.#isFresh) return this.#numbering.ofNext(head, last)
     return this.#from === 0 ? 0 : this.#numbering.ofAny(head)
   }
 
@@ -199,51 +160,49 @@ export class Chain {
 
   /** Entries above `limit` wait: one before them may not be visible yet. */
   set limit(limit: number) {
-    this.#limit = Math.min(limit, this.#end)
-    this.#plainBound = 0
+    this.#merge.limit = limit
   }
 
   /** The seqnum of an entry that waits behind the limit, or 0. */
   get heldSeqnum(): number {
-    const lead = this.#lead
-    return lead?.ready === true && lead.file !== undefined && this.head === undefined ? lead.file.seqnum : 0
+    return this.#merge.heldSeqnum
   }
 
   /** Takes up what was written to the files that are open. */
   refresh(): void {
-    if (this.#isTaken) this.advance()
-    for (const one of [...this.#active]) this.#refreshFile(one)
+    this.advance()
+    this.#merge.refresh()
     this.#finder.reset()
-    this.#select()
   }
 
   // Seeking: all of these leave the first wanted entry as head.
 
   seekHead(): void {
-    this.#restart(0)
+    this.seekSeqnum(0)
   }
 
   seekTail(): void {
-    this.#restart(this.#reverse ? Number.POSITIVE_INFINITY : this.tailSeqnum() + 1)
+    this.seekSeqnum(this.#reverse ? Number.POSITIVE_INFINITY : this.tailSeqnum() + 1)
   }
 
   /** To the entry with this seqnum or the next one in the direction of reading. */
   seekSeqnum(seqnum: number): void {
+    this.#forget()
     this.#restart(seqnum)
   }
 
   /** To the first entry at or after this time, backwards to the last one at or before it. */
   seekRealtime(us: number): void {
-    const seqnum = this.#lookUp(() => firstAtRealtime(this.#files, this.#open, this.#reverse ? us + 1 : us))
-    if (!this.#reverse) this.#restart(seqnum ?? this.tailSeqnum() + 1)
-    else this.#restart((seqnum ?? Number.POSITIVE_INFINITY) - 1)
+    const seqnum = this.#lookUp((files) => firstAtRealtime(files, this.#open, this.#reverse ? us + 1 : us))
+    if (!this.#reverse) this.seekSeqnum(seqnum ?? this.tailSeqnum() + 1)
+    else this.seekSeqnum((seqnum ?? Number.POSITIVE_INFINITY) - 1)
   }
 
   /** The same by the clock of a boot; false, and nothing is done, when this chain has no entry of it. */
   seekMonotonic(bootId: string, us: number): boolean {
-    const seqnum = this.#lookUp(() => firstAtMonotonic(this.#files, this.#open, bootId, this.#reverse ? us + 1 : us))
+    const seqnum = this.#lookUp((files) => firstAtMonotonic(files, this.#open, bootId, this.#reverse ? us + 1 : us))
     if (seqnum === undefined) return false
-    this.#restart(this.#reverse ? seqnum - 1 : seqnum)
+    this.seekSeqnum(this.#reverse ? seqnum - 1 : seqnum)
     return true
   }
 
@@ -256,41 +215,37 @@ export class Chain {
 
   /** To the entry behind the position. */
   seekPosition(position: IdPosition): void {
-    this.#reset()
+    this.#forget()
     this.last = position.clone()
     this.isKnown = true
-    if (position.seqnum === 0 || !this.#lookUp(() => isReused(this.#files, this.#open, position))) {
-      this.#restart(position.seqnum, position)
+    if (position.seqnum === 0 || !this.#lookUp((files) => isReused(files, this.#open, position))) {
+      this.#restart(position.seqnum)
       return
     }
     // The journal lost its end, as a power cut does it, and the numbers were given out again: go by time.
-    this.#reused = true
-    const { monotonic, realtime } = position
-    const [files, open] = [this.#files, this.#open]
+    this.#isReused = true
+    const { bootId, monotonic, realtime } = position
     const next = this.#lookUp(
-      () => firstAtMonotonic(files, open, position.bootId, monotonic + 1) ?? firstAtRealtime(files, open, realtime + 1),
+      (files) =>
+        firstAtMonotonic(files, this.#open, bootId, monotonic + 1) ?? firstAtRealtime(files, this.#open, realtime + 1),
     )
-    this.#restart(next ?? this.tailSeqnum() + 1, position)
+    this.#restart(next ?? this.tailSeqnum() + 1)
   }
 
   /** The largest seqnum that can be read now, or 0. */
   tailSeqnum(): number {
-    return this.#lookUp(() => tailSeqnum(this.#files, this.#open))
+    return this.#lookUp((files) => tailSeqnum(files, this.#open))
   }
+
+  // Looking up
 
   /**
    * The seqnum of the entry in this chain that is equal to `entry` of another one in all four and in its number; 0 when there
    * is none; undefined when a file that may have had it is missing.
    */
   find(entry: EntryMark, ordinal: number): number | undefined {
-    const run = this.#finder.find(this.#files, entry)
-    this.#open.giveBack()
+    const run = this.#lookUp((files) => this.#finder.find(files, entry))
     return run === undefined ? undefined : (run.seqnumOf(entry, ordinal) ?? 0)
-  }
-
-  /** The seqnum of the first entry equal to `entry` in all four, or undefined. */
-  findContent(entry: EntryMark): number | undefined {
-    return this.#lookUp(() => this.#finder.find(this.#files, entry)?.seqnumOf(entry, 0))
   }
 
   /** How many entries share the head's stamp, up to the head. */
@@ -298,166 +253,43 @@ export class Chain {
     return this.#numbering.countTo(head)
   }
 
+  // What the merge asks
+
+  reached(): number {
+    return this.#isFresh ? this.#from : Math.max(this.#from, this.last.seqnum)
+  }
+
+  wasTaken(file: JournalFile): boolean {
+    const { last } = this
+    if (this.#isFresh && file.seqnum < this.#from) return true
+    if (this.#isFresh && this.#isReused) {
+      return file.seqnum <= last.seqnum && isSameBoot(file, last) && file.monotonic <= last.monotonic
+    }
+    return file.seqnum < last.seqnum || (file.seqnum === last.seqnum && compareContent(file, last) <= 0)
+  }
+
   // Inside
 
-  #lookUp<T>(question: () => T): T {
-    const answer = question()
+  #lookUp<T>(question: (files: FileMerge['files']) => T): T {
+    const answer = question(this.#merge.files)
     this.#open.giveBack()
     return answer
   }
 
-  #step(one: ChainFile, file: JournalFile): boolean {
-    if (this.#match !== undefined) return this.#match.step(file, this.#reverse, one.final)
-    return this.#reverse ? file.previous() : file.next()
-  }
-
-  /** Brings in the files that the sequence has reached, and chooses the head. */
-  #select(): JournalFile | undefined {
-    const ready = this.#ready.list
-    for (;;) {
-      const lead = ready[0]
-      const waiting = this.#waiting[0]
-      if (waiting !== undefined && (lead === undefined || this.#edge(waiting) <= this.#key(lead))) {
-        this.#waiting.shift()
-        this.#activate(waiting)
-        continue
-      }
-      this.#lead = lead
-      const next = ready[1]
-      if (lead?.file !== undefined && next?.file !== undefined && this.#compare(lead, next) === 0) {
-        // The same entry in two files: the lead's is given.
-        this.#ready.remove(next)
-        next.ready = this.#step(next, next.file)
-        this.#enter(next)
-        continue
-      }
-      if (this.#isPlain) {
-        const bound = Math.min(
-          next === undefined ? this.#limit : this.#key(next),
-          waiting === undefined ? this.#limit : this.#edge(waiting),
-        )
-        this.#plainBound = Math.min(bound, this.#limit)
-      }
-      this.head = lead?.file !== undefined && lead.file.seqnum <= this.#limit ? lead.file : undefined
-      return this.head
-    }
-  }
-
-  /** An active file has made a step. */
-  #enter(one: ChainFile): void {
-    if (one.ready) this.#ready.add(one)
-    else this.#exhaust(one)
-  }
-
-  #activate(one: ChainFile): void {
-    const file = this.#open.open(one)
-    if (file === undefined) {
-      one.state = 'passed'
-      return
-    }
-    one.state = 'active'
-    this.#active.push(one)
-    const from = this.#reached()
-    if (!this.#reverse) file.index = from > one.known.header.headSeqnum ? file.findSeqnum(from) - 1 : -1
-    else file.index = this.#from === Number.POSITIVE_INFINITY ? file.entryCount : file.findSeqnum(this.#from + 1)
-    do one.ready = this.#step(one, file)
-    while (one.ready && !this.#reverse && this.#wasTaken(file))
-    this.#enter(one)
-  }
-
-  /** The file has no more entries for now. */
-  #exhaust(one: ChainFile): void {
-    one.ready = false
-    if (!one.final && !this.#reverse) return
-    this.#active = this.#active.filter((other) => other !== one)
-    this.#open.pass(one)
-  }
-
-  #refreshFile(one: ChainFile): void {
-    const { file } = one
-    if (file === undefined || one.final) return
-    const isFinal = !one.known.live || this.#isAbandoned(one, file)
-    const result = file.refresh()
-    if (result === 'vacuumed' || result === 'replaced') {
-      one.final = true
-      this.#ready.remove(one)
-      this.#exhaust(one)
-      one.close()
-      return
-    }
-    one.final = isFinal
-    // The windows may be gone since.
-    if (one.ready && file.load(file.index)) return
-    this.#ready.remove(one)
-    one.ready = this.#step(one, file)
-    this.#enter(one)
-  }
-
-  /** Its name was removed while journald had it open, and journald has gone on to another file since. */
-  #isAbandoned({ known }: ChainFile, file: JournalFile): boolean {
-    return known.gone && this.#files.some((other) => other.known.header.headSeqnum > file.header.tailSeqnum)
-  }
-
-  #reset(): void {
+  #forget(): void {
     this.report()
     this.last = new IdPosition()
-    this.#epoch = -1
     this.isKnown = false
-    this.#reused = false
+    this.#isReused = false
   }
 
-  #restart(from: number, position?: IdPosition): void {
-    if (position === undefined) this.#reset()
-    this.#from = this.#reverse ? Math.min(from, this.#limit) : from
-    this.#fresh = true
-    this.#numbering.reset()
+  #restart(seqnum: number): void {
+    this.#from = seqnum
+    this.#epoch = -1
+    this.#isFresh = true
     this.#isTaken = false
-    this.#lead = undefined
-    this.#active = []
-    this.#ready.clear()
-    for (const one of this.#files) {
-      one.ready = false
-      one.state = 'waiting'
-      if (this.#isBeyond(one)) this.#open.pass(one)
-    }
-    this.#waiting = this.#files.filter((one) => one.state === 'waiting')
-    this.#waiting.sort((a, b) => this.#edge(a) - this.#edge(b))
-    this.#select()
-  }
-
-  #isBeyond(one: ChainFile): boolean {
-    return this.#reverse ? one.beginsBehind(this.#from) : one.endsBefore(this.#reached())
-  }
-
-  /** Reading forwards: nothing below this seqnum is wanted. */
-  #reached(): number {
-    return this.#fresh ? this.#from : Math.max(this.#from, this.last.seqnum)
-  }
-
-  /** Where the sequence reaches a file, as a key (seqnum, negative when reading backwards). What a file that is still written to ends with is not known. */
-  #edge(one: ChainFile): number {
-    if (!this.#reverse) return one.known.header.headSeqnum
-    return one.isArchived ? -one.known.header.tailSeqnum : Number.NEGATIVE_INFINITY
-  }
-
-  #key(one: ChainFile): number {
-    const seqnum = one.file?.seqnum ?? 0
-    return this.#reverse ? -seqnum : seqnum
-  }
-
-  #compare(a: ChainFile, b: ChainFile): number {
-    if (a.file === undefined || b.file === undefined) return 0
-    const order = a.file.seqnum - b.file.seqnum || compareContent(a.file, b.file)
-    return this.#reverse ? -order : order
-  }
-
-  #wasTaken(file: JournalFile): boolean {
-    const { last } = this
-    if (this.#fresh && file.seqnum < this.#from) return true
-    if (this.#fresh && this.#reused) {
-      return file.seqnum <= last.seqnum && isSameBoot(file, last) && file.monotonic <= last.monotonic
-    }
-    return file.seqnum < last.seqnum || (file.seqnum === last.seqnum && compareContent(file, last) <= 0)
+    this.#numbering.reset()
+    this.#merge.restart(seqnum)
   }
 
   #count(head: JournalFile, last: IdPosition): void {
@@ -469,14 +301,8 @@ export class Chain {
   #account(next: number): void {
     this.report()
     const { seqnum } = this.last
-    const isReused = this.#fresh && this.#reused
-    if (seqnum > 0 && next > seqnum + 1 && this.#match === undefined && !isReused) this.gaps.jump(seqnum, next)
+    const isReused = this.#isFresh && this.#isReused
+    if (seqnum > 0 && next > seqnum + 1 && !this.#hasMatch && !isReused) this.gaps.jump(seqnum, next)
     if (this.gaps.isShared) this.unreported = next
   }
-}
-
-function insert(list: ChainFile[], one: ChainFile, key: (one: ChainFile) => number): void {
-  let at = list.length
-  while (at > 0 && key(list[at - 1] as ChainFile) > key(one)) at--
-  list.splice(at, 0, one)
 }

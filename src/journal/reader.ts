@@ -91,7 +91,7 @@ export class JournalReader {
     for (const chain of this.#chains) {
       const isOwn =
         seqnumId === chain.seqnumId && seqnum !== undefined && (this.#reverse || chain.tailSeqnum() >= seqnum)
-      const copy = isOwn || place === undefined ? undefined : chain.findContent(place)
+      const copy = isOwn || place === undefined ? undefined : chain.find(place, 0)
       hasOwn ||= isOwn
       if (isOwn) chain.seekSeqnum(seqnum)
       else if (copy !== undefined && copy > 0) chain.seekSeqnum(copy)

@@ -207,10 +207,15 @@ export class Deliveries {
     const startedAt = clock.monotonic()
     meter.sentEntries.add(job.length)
     let deadline: AbortSignal | undefined
+    let isSent = false
+    const passOn = (): void => {
+      isSent = true
+      sent()
+    }
     try {
       const receipt = await this.calls.run(settings.timeoutMs, (signal) => {
         deadline = signal
-        return sink.write(job, { signal, sent })
+        return sink.write(job, { signal, sent: passOn })
       })
       const outcome = readReceipt(receipt, job.length)
       if (outcome.kind === 'failed') {
@@ -221,6 +226,10 @@ export class Deliveries {
     } catch (error) {
       if (error instanceof Abandoned) return undefined
       const failure = readFailure(error, deadline)
+      // Refused although it was sent: an acknowledgement that never comes. The other failures are counted where they are repeated.
+      const mayBeThere =
+        isSent && failure.failure === 'refused' && !sink.traits.idempotent && !sink.traits.holdsPosition
+      if (mayBeThere) meter.possibleDuplicates.add(job.length)
       if (!this.calls.signal.aborted) this.#fails(failure, job)
       return failure
     } finally {
@@ -281,7 +290,7 @@ export class Deliveries {
   /** Entries that the target's own limits exclude are buried unsent. undefined when none remains. */
   async #withoutOversize(batch: CutBatch): Promise<CutBatch | 'left' | undefined> {
     const { limits } = this.#parts.sink.traits
-    const most = Math.min(limits.entryBytes ?? Number.POSITIVE_INFINITY, limits.bytes ?? Number.POSITIVE_INFINITY)
+    const most = limits.entryBytes ?? limits.bytes ?? Number.POSITIVE_INFINITY
     if (batch.largestBound <= most) return batch
     const fits: number[] = []
     const dead: Rejection[] = []

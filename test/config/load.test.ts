@@ -58,7 +58,14 @@ describe('loadConfig', () => {
     const { sinks, sections: _, ...rest } = await load('sinks: { out: { type: stdout } }')
     expect(rest).toEqual({
       file,
-      journal: { directories: undefined, machineId: 'local', namespaces: [], start: { kind: 'now' }, match: [] },
+      journal: {
+        directories: undefined,
+        machineId: 'local',
+        namespaces: [],
+        start: { kind: 'now' },
+        sample: 'never',
+        match: [],
+      },
       state: '/var/lib/logferry',
       memory: 64 * 2 ** 20,
       retain: { maxBytes: 2 * 2 ** 30 },
@@ -85,6 +92,7 @@ describe('loadConfig', () => {
           start: undefined,
         },
         fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
+        writes: [],
         create: expect.any(Function),
       },
     ])
@@ -95,6 +103,7 @@ describe('loadConfig', () => {
 journal:
   directories: [/mnt/journal, logs]
   namespaces: ["*"]
+  sample: fallback
   start: last 10
   match: [{ PRIORITY: [3, 04], _UID: 0 }, { _TRANSPORT: kernel }]
 state: state
@@ -133,6 +142,7 @@ log: { level: debug, format: json }
         machineId: 'any',
         namespaces: ['*'],
         start: { kind: 'last', entries: 10 },
+        sample: 'fallback',
         match: [
           [
             { field: 'PRIORITY', values: ['3', '04'] },

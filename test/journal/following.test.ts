@@ -29,11 +29,6 @@ function reader(set: JournalSet, position?: PositionState): JournalReader {
   return made
 }
 
-function nextKey(from: JournalReader): string | undefined {
-  const file = from.next()
-  return file === undefined ? undefined : keyOf(file, from.ordinal)
-}
-
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
 afterEach(() => vi.restoreAllMocks())
@@ -256,6 +251,22 @@ describe('a flush', () => {
     minLength: 5,
     maxLength: 60,
   })
+  const scenario = fc.record({
+    before: lines,
+    after: lines,
+    /** Percent of the old entries that rotation has put into an archive. */
+    archived: fc.nat(100),
+    /** Entries read before the flush, and after it until a restart. */
+    cut: fc.nat(59),
+    secondCut: fc.nat(59),
+    /** Of the old files; a flush removes them one after another. */
+    removed: fc.constantFrom('nothing', 'archive', 'all'),
+    restart: fc.boolean(),
+    /** An earlier boot left a file in /var, whose id the flush goes on with. */
+    hasEarlier: fc.boolean(),
+    /** Positions are made by PositionState.take instead of the reader. */
+    byTake: fc.boolean(),
+  })
 
   function toStamps(list: readonly { step: number; xor: number }[], from: number): Stamp[] {
     let monotonic = 1000
@@ -267,70 +278,59 @@ describe('a flush', () => {
 
   it('repeats and loses nothing, wherever reading stood, with and without the old files, in the same reader or a new one', () => {
     fc.assert(
-      fc.property(
-        lines,
-        lines,
-        fc.nat(100),
-        fc.nat(59),
-        fc.constantFrom('nothing', 'archive', 'all'),
-        fc.boolean(),
-        fc.boolean(),
-        (before, after, share, cut, removed, restart, old) => {
-          const root = tempDir()
-          const dirs = { run: join(root, '0'.repeat(32)), var: join(root, 'a'.repeat(32)) }
-          for (const dir of Object.values(dirs)) mkdirSync(dir)
-          const volatile = toStamps(before, 1)
-          let half = Math.floor((volatile.length * share) / 100)
-          // With the first lines of a write gone, nothing can tell the numbers of the others.
-          while (removed === 'archive' && volatile[half]?.monotonic === volatile[half - 1]?.monotonic && half > 0)
-            half--
-          forge(join(dirs.run, 'system@r-1.journal'), volatile.slice(0, half), { id: 'b', state: ARCHIVED })
-          forge(join(dirs.run, 'system.journal'), volatile.slice(half), { id: 'b' })
-          // What an earlier boot left in /var has the id that the flush goes on with.
-          const offset = old ? 1000 : 0
-          if (old)
-            forge(join(dirs.var, 'system@v-0.journal'), [{ seqnum: 1000, monotonic: 5, realtime: 1e14 }], {
-              id: 'c',
-              state: ARCHIVED,
-            })
-          const set = openSet(root)
-          let one = reader(set)
-          const got: string[] = []
-          for (let n = 0; n < cut; n++) {
-            const keys = nextKey(one)
-            if (keys === undefined) break
-            got.push(keys)
+      fc.property(scenario, ({ before, after, archived, cut, secondCut, removed, restart, hasEarlier, byTake }) => {
+        const root = tempDir()
+        const dirs = { run: join(root, '0'.repeat(32)), var: join(root, 'a'.repeat(32)) }
+        for (const dir of Object.values(dirs)) mkdirSync(dir)
+        const old = toStamps(before, 1)
+        let half = Math.floor((old.length * archived) / 100)
+        // With the first lines of a write gone, nothing can tell the numbers of the others.
+        while (removed === 'archive' && old[half]?.monotonic === old[half - 1]?.monotonic && half > 0) half--
+        forge(join(dirs.run, 'system@r-1.journal'), old.slice(0, half), { id: 'b', state: ARCHIVED })
+        forge(join(dirs.run, 'system.journal'), old.slice(half), { id: 'b' })
+        const earlier = hasEarlier ? [{ seqnum: 1000, monotonic: 5, realtime: 1e14 }] : []
+        if (hasEarlier) forge(join(dirs.var, 'system@v-0.journal'), earlier, { id: 'c', state: ARCHIVED })
+
+        const set = openSet(root)
+        const taken = PositionState.empty({ realtime: 0 })
+        let one = reader(set)
+        const got: string[] = []
+        const read = (count: number) => {
+          for (let left = count; left > 0; left--) {
+            const file = one.next()
+            if (file === undefined) return
+            got.push(keyOf(file, one.ordinal))
+            taken.take(file)
           }
-          const rotated = Math.floor(half / 2)
-          const copies = toStamps(
-            [...before, ...after.map((line, i) => (i === 0 ? { ...line, step: 7 } : line))],
-            offset + 1,
-          )
-          forge(join(dirs.var, 'system@v-1.journal'), copies.slice(0, rotated), { id: 'c', state: ARCHIVED })
-          forge(join(dirs.var, 'system.journal'), copies.slice(rotated), { id: 'c' })
-          // A flush removes the files one after another.
-          if (removed === 'archive') rmSync(join(dirs.run, 'system@r-1.journal'))
-          if (removed === 'all') rmSync(dirs.run, { recursive: true })
-          if (restart) {
-            const position = one.position()
-            one.close()
-            one = reader(set, position)
-          } else one.refresh()
-          got.push(...restKeys(one))
-          one.refresh()
-          got.push(...restKeys(one))
-          const position = one.position()
+        }
+        const begin = () => {
+          const position = byTake ? taken : one.position()
           one.close()
           one = reader(set, position)
-          expect(restKeys(one)).toEqual([])
-          one.close()
-          expect(got.length).toBe(copies.length + (old ? 1 : 0))
-          expect(new Set(got).size).toBe(got.length)
-          set.close()
-          rmSync(root, { recursive: true })
-        },
-      ),
-      { numRuns: 60, endOnFailure: process.env['SHRINK'] === undefined },
+        }
+        read(cut)
+        const added = after.map((line, i) => (i === 0 ? { ...line, step: 7 } : line))
+        const copies = toStamps([...before, ...added], (hasEarlier ? 1000 : 0) + 1)
+        forge(join(dirs.var, 'system@v-1.journal'), copies.slice(0, 20), { id: 'c', state: ARCHIVED })
+        forge(join(dirs.var, 'system.journal'), copies.slice(20), { id: 'c' })
+        if (removed === 'archive') rmSync(join(dirs.run, 'system@r-1.journal'))
+        if (removed === 'all') rmSync(dirs.run, { recursive: true })
+        if (restart) begin()
+        else one.refresh()
+        read(secondCut)
+        begin()
+        read(Number.POSITIVE_INFINITY)
+        one.refresh()
+        read(Number.POSITIVE_INFINITY)
+        begin()
+        expect(rest(one)).toEqual([])
+        one.close()
+        expect(got.length).toBe(copies.length + earlier.length)
+        expect(new Set(got).size).toBe(got.length)
+        set.close()
+        rmSync(root, { recursive: true })
+      }),
+      { numRuns: 60 },
     )
   })
 })

@@ -152,7 +152,9 @@ class CommandParser {
       }
       if (this.#count - this.#left < KEPT_ARGUMENTS) {
         if (bytes.length < end + 1 + number + 2) break
-        this.#command.push(bytes.toString('utf8', end + 1, end + 1 + Math.min(number, KEPT_CHARACTERS * 4)).slice(0, KEPT_CHARACTERS))
+        this.#command.push(
+          bytes.toString('utf8', end + 1, end + 1 + Math.min(number, KEPT_CHARACTERS * 4)).slice(0, KEPT_CHARACTERS),
+        )
         at = end + 1 + number + 2
         this.#argument()
       } else {

@@ -14,10 +14,14 @@ const SHORTER = 3
 // Real costs on a 64-bit V8: string header, array slots, and two table cells at a load of one third.
 const FRAGMENT_COST = 72
 const RUN_COST = 320
+const EMPTY_COST = 1024
 const TOUCH_EVERY = 4096
 const DOOR_SMALL = 1024
 const DOOR_LARGE = 8192
 const INTS = 4096
+
+// Never written to.
+const NO_DOOR = new Int32Array(1)
 
 /** The encoded bytes of the first `count` items of an entry. */
 export interface Run {
@@ -65,7 +69,7 @@ export class FileCache implements MemoryHolder {
   #hashes = new Int32Array(0)
   #runs: (Run | undefined)[] = []
   #runCount = 0
-  #door = new Int32Array(0)
+  #door = NO_DOOR
   #doorUse = 0
   #ints = new Uint32Array(0)
   #intsUsed = 0
@@ -85,19 +89,19 @@ export class FileCache implements MemoryHolder {
     this.notes = []
     this.build = 0
     this.#fragments = 0
-    this.#keys = new Uint32Array(256)
-    this.#places = new Int32Array(256)
-    this.#shift = 24
-    this.#hashes = new Int32Array(64)
-    this.#runs = new Array<Run | undefined>(64).fill(undefined)
+    this.#keys = new Uint32Array(16)
+    this.#places = new Int32Array(16)
+    this.#shift = 28
+    this.#hashes = new Int32Array(16)
+    this.#runs = new Array<Run | undefined>(16).fill(undefined)
     this.#runCount = 0
-    this.#door = new Int32Array(DOOR_SMALL)
+    this.#door = NO_DOOR
     this.#doorUse = 0
     this.#ints = new Uint32Array(0)
     this.#intsUsed = 0
     this.#slab = byteBuffer(0)
     this.#slabUsed = 0
-    this.#bytes = 8192
+    this.#bytes = EMPTY_COST
     this.#reported = 0
   }
 
@@ -241,9 +245,11 @@ export class FileCache implements MemoryHolder {
   }
 
   #atDoor(hash: number): void {
-    if (++this.#doorUse === DOOR_SMALL && this.#door.length === DOOR_SMALL) {
-      this.#door = new Int32Array(DOOR_LARGE)
-      this.#grow(DOOR_LARGE * 4)
+    const use = ++this.#doorUse
+    if (use === 1 || use === DOOR_SMALL) {
+      const size = use === 1 ? DOOR_SMALL : DOOR_LARGE
+      this.#door = new Int32Array(size)
+      this.#grow(size * 4)
     }
     this.#door[hash & (this.#door.length - 1)] = hash
   }

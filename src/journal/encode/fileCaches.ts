@@ -4,7 +4,7 @@ import type { JournalFile } from '../file.ts'
 import type { MemoryBudget } from '../memory.ts'
 import { FileCache } from './cache.ts'
 
-/** What one encoder may keep of one file; a node's file of 128 MB needs about 2 MB. */
+/** What one encoder may keep of one file, in bytes. 80,000 entries of a busy node take 6 MB in shape journal, 12 MB in shape ecs. */
 const MOST = 16 << 20
 
 export class FileCaches {

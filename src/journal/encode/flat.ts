@@ -25,7 +25,7 @@ export const YOUNG = 1 << 17
 
 /** What `item` says of one that is not in the record. */
 const DROPPED = -1
-/** Not readable, or not complete yet: nothing with it may be kept. */
+/** Not readable, not complete yet, or to be noticed each time: nothing with it may be kept. */
 const LOST = -2
 
 /** Fixed bytes in front of a value: as one-byte text, and as little-endian words, zeroes behind the last byte. */
@@ -50,7 +50,7 @@ export interface FlatField {
   readonly key: string
   /** What stands before the value. */
   readonly lead: Lead
-  /** False: its values are never kept, since the form wants to see each of them. */
+  /** False: its values are never kept, since the form wants to `notice` each of them. */
   readonly kept: boolean
 }
 
@@ -60,6 +60,8 @@ export interface FlatForm<Field extends FlatField> {
   /** False where a field may simply stand twice. */
   readonly gathers: boolean
   field(name: string, id: number): Field
+  /** Told of each value of a field that is not `kept`, also of one that is dropped, before it is written. */
+  notice(file: JournalFile): void
   /** Appends the value of the file's loaded payload (not the lead). Returns EXTRA, GATHER, both or 0. */
   value(output: Output, file: JournalFile, field: Field): number
   /** Of the value written last: its exact bytes in base64 where the text does not give them back. */
@@ -199,7 +201,8 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
     const shared = file.shared
     const field = this.#table.find(file.bytes, file.start, file.equals)
     const from = this.length
-    let note = DROPPED
+    if (!field.kept) this.#form.notice(file)
+    let note = field.kept ? DROPPED : LOST
     if (!field.drop) {
       const lead = field.lead
       this.room(lead.length + 4)

@@ -19,6 +19,7 @@ export function gather<Field extends FlatField>(
   for (const offset of offsets) {
     if (!file.payload(offset)) continue
     const field = table.find(file.bytes, file.start, file.equals)
+    if (!field.kept) form.notice(file)
     if (field.drop) continue
     form.value(output, file, field)
     const value = output.out.latin1Slice(from, output.length)

@@ -6,7 +6,7 @@ import type { Value } from '../record/rules.ts'
 import type { RecordSpec } from '../spec.ts'
 import { EcsDocument, type Place, ROOT } from './document.ts'
 import { capabilityNames, leadingInteger, type Role, SEVERITIES, splitCommandLine } from './fields.ts'
-import { type EcsField, EcsNames, ecsConstants, MESSAGE, type Target } from './names.ts'
+import { type EcsField, EcsNames, MESSAGE, type Target } from './names.ts'
 import type { Notation } from './notation.ts'
 
 /** A value of an entry. Texts are one-byte text in the encoding's notation. */
@@ -53,7 +53,8 @@ export class EcsAssembly {
   constructor(spec: RecordSpec, pieces: Notation) {
     this.#notation = pieces
     this.#document = new EcsDocument(pieces, ['', 'journald', 'journald.custom'])
-    const constants = ecsConstants(spec)
+    this.names = new EcsNames(spec, pieces, this.#document)
+    const { constants } = this.names
     const event = new Map([
       ['kind', 'event'],
       ['dataset', 'journald'],
@@ -63,7 +64,6 @@ export class EcsAssembly {
       pairs: pieces.first([...event].map(([name, value]) => pieces.lead(name) + pieces.text(value)).join('')),
       count: event.size,
     }
-    this.names = new EcsNames(spec, pieces, this.#document, new Set(constants.keys()))
     for (const [path, value] of constants) {
       if (path.startsWith('event.')) continue
       this.#document.fix(path, pieces.text(value))

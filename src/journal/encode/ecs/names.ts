@@ -33,15 +33,6 @@ export interface EcsField {
   readonly isSourceTime: boolean
 }
 
-/** The constant members of a document by path; labels are an object of their own. */
-export function ecsConstants(spec: RecordSpec): Map<string, string> {
-  const members = new Map<string, string>()
-  for (const [name, value] of Object.entries(spec.dataStream ?? {})) members.set(`data_stream.${name}`, value)
-  for (const [name, value] of Object.entries(spec.labels)) members.set(`labels.${name.replaceAll('.', '_')}`, value)
-  for (const [path, value] of Object.entries(spec.fields.add ?? {})) members.set(path, value)
-  return new Map([...members].sort(([a], [b]) => (a < b ? -1 : 1)))
-}
-
 /** The path of what was logged. It stands first, so that it can be written before the run. */
 export const MESSAGE = 'message'
 
@@ -75,35 +66,35 @@ const OWN_VALUES = [
 
 export class EcsNames {
   readonly rules: Rules
+  /** The constant members by path, in one order; they win over fields. */
+  readonly constants: ReadonlyMap<string, string>
   /** Of journald.custom. */
   readonly customNode: number
   readonly #notation: Notation
   readonly #document: EcsDocument
-  readonly #fixed: ReadonlySet<string>
-  readonly #values: ReadonlySet<string>
+  readonly #values: Set<string>
   readonly #slots = new Slots()
   readonly #custom: 'keep' | 'drop'
   readonly #limit: NameLimit
   readonly #bySource: boolean
 
-  /** @param fixed paths of constants: they win over fields */
-  constructor(spec: RecordSpec, notation: Notation, document: EcsDocument, fixed: ReadonlySet<string>) {
+  constructor(spec: RecordSpec, notation: Notation, document: EcsDocument) {
     this.rules = new Rules(spec.fields)
     this.#notation = notation
     this.#document = document
-    this.#fixed = fixed
     this.#custom = spec.custom ?? 'keep'
     this.#limit = new NameLimit(spec.customLimit ?? 500)
     this.#bySource = spec.timestamp === 'source'
-    this.#values = new Set([...[...ECS_FIELDS.values()].flatMap((row) => row.paths), ...OWN_VALUES, ...fixed])
+    this.#values = new Set([...[...ECS_FIELDS.values()].flatMap((row) => row.paths), ...OWN_VALUES])
     // All objects first, so that a new name cannot take the place of one.
     for (const path of this.#values) document.node(path.split('.').slice(0, -1))
     this.customNode = document.node(['journald', 'custom'])
+    this.constants = this.#settle(spec)
   }
 
   /** The place at a path, undefined when a constant has it. */
   target(path: string): Target | undefined {
-    if (this.#fixed.has(path)) return undefined
+    if (this.constants.has(path)) return undefined
     return { path, ...this.#document.place(path) }
   }
 
@@ -115,7 +106,8 @@ export class EcsNames {
 
   field(name: string, id: number): EcsField {
     const rules = this.rules.of(name)
-    const renamed = rules.renamed && this.#isFree(rules.name) ? rules.name : undefined
+    const isFree = rules.renamed && this.#isFree(rules.name) && !this.constants.has(rules.name)
+    const renamed = isFree ? rules.name : undefined
     const row = renamed === undefined ? ECS_FIELDS.get(name) : undefined
     const isSourceTime = this.#bySource && name === '_SOURCE_REALTIME_TIMESTAMP'
     const known = { id, name, rules, isSourceTime, int: row?.int === true, role: rules.drop ? undefined : row?.role }
@@ -142,7 +134,7 @@ export class EcsNames {
   ): Pick<EcsField, 'slot' | 'drop' | 'targets' | 'quick' | 'custom' | 'renamed' | 'other'> {
     const custom = customName(rules.name)
     const path = `journald.custom.${custom}`
-    const drop = rules.drop || this.#custom === 'drop' || this.#fixed.has(path)
+    const drop = rules.drop || this.#custom === 'drop' || this.constants.has(path)
     const other = !drop && !this.#limit.admits(custom)
     return {
       slot: this.#slots.of(other ? `other ${name}` : path),
@@ -153,6 +145,25 @@ export class EcsNames {
       renamed: undefined,
       other,
     }
+  }
+
+  /** The constants of a sink at their paths, or in journald.custom where a path cannot be. Labels are an object of their own. */
+  #settle(spec: RecordSpec): Map<string, string> {
+    const wanted = [
+      ...Object.entries(spec.dataStream ?? {}).map(([name, value]) => [`data_stream.${name}`, value] as const),
+      ...Object.entries(spec.labels).map(([name, value]) => [`labels.${name.replaceAll('.', '_')}`, value] as const),
+      ...Object.entries(spec.fields.add ?? {}),
+    ]
+    const members = new Map<string, string>()
+    for (const [path, value] of wanted.sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const isEvent = /^event\.(?!id$)./.test(path)
+      const settled = isEvent || this.#isFree(path) ? path : `journald.custom.${customName(path)}`
+      members.set(settled, value)
+      if (isEvent) continue
+      this.#values.add(settled)
+      this.#document.node(settled.split('.').slice(0, -1))
+    }
+    return members
   }
 
   /** A path that a person chose, fit for a value: not part of what the document writes, no object, and not below a value. */

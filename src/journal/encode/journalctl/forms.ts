@@ -4,8 +4,8 @@ import type { JournalFile } from '../../file.ts'
 import { copyText } from '../bytes/copy.ts'
 import { jsonLiteral, writeJournalctlValue } from '../bytes/jsonText.ts'
 import { isPrintable } from '../bytes/utf8.ts'
-import { groupByKey } from '../gather.ts'
 import { type FlatField, type FlatForm, type GatheredItem, makeLead } from '../flat.ts'
+import { groupByKey } from '../gather.ts'
 import { Head, type HeadPart } from '../head.ts'
 import type { Output } from '../output.ts'
 
@@ -57,6 +57,8 @@ export class JournalctlJson implements FlatForm<FlatField> {
     return 0
   }
 
+  notice(): void {}
+
   extra(): void {}
 
   gathered(items: readonly GatheredItem<FlatField>[]): { text: string; pairs: number } {
@@ -106,6 +108,8 @@ export class JournalctlExport implements FlatForm<FlatField> {
     writeExportField(output, file.bytes, file.words, file.start, file.equals, file.end)
     return 0
   }
+
+  notice(): void {}
 
   extra(): void {}
 

@@ -3,10 +3,10 @@
 import type { JournalFile } from '../../file.ts'
 import { writeJournalctlValue } from '../bytes/jsonText.ts'
 import { type FlatField, type FlatForm, type GatheredItem, makeLead } from '../flat.ts'
+import { groupByKey } from '../gather.ts'
 import { Head, type HeadPart } from '../head.ts'
 import type { Output } from '../output.ts'
 import { JSON_THRESHOLD, jsonName } from './forms.ts'
-import { groupByKey } from '../gather.ts'
 
 const HEAD: readonly HeadPart[] = [
   Buffer.from('{\n\t"__CURSOR" : "'),
@@ -51,6 +51,8 @@ export class PrettyJson implements FlatForm<FlatField> {
     }
     return 0
   }
+
+  notice(): void {}
 
   extra(): void {}
 

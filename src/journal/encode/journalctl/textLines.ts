@@ -41,6 +41,7 @@ const NORMAL = '\x1b[0m'
 const COLORS = [RED, RED, RED, RED, YELLOW, BRIGHT, '', GREY]
 const INFO = 6
 
+/** An entry without MESSAGE gives nothing, as with journalctl. */
 export class TextLines extends Encoder {
   readonly #format: 'short' | 'short-iso' | 'cat'
   readonly #options: TextOptions

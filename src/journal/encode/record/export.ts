@@ -53,6 +53,8 @@ export class RecordExport implements FlatForm<RecordField> {
     return value.cut ? EXTRA : 0
   }
 
+  notice(): void {}
+
   extra(output: Output, field: RecordField): void {
     writePair(output, TRUNCATED, Buffer.from(field.key, 'latin1'))
   }

@@ -5,8 +5,8 @@ import type { JournalFile } from '../../file.ts'
 import { writeTimestamp } from '../bytes/digits.ts'
 import { jsonLiteral, writeJournalctlValue, writeJsonText } from '../bytes/jsonText.ts'
 import { EXTRA, type FlatForm, GATHER, type GatheredItem, makeLead } from '../flat.ts'
-import { Head, type HeadPart } from '../head.ts'
 import { groupByKey } from '../gather.ts'
+import { Head, type HeadPart } from '../head.ts'
 import type { Output } from '../output.ts'
 import type { RecordSpec } from '../spec.ts'
 import { BASE64, constants, type RecordField, RecordNames, TRUNCATED } from './names.ts'
@@ -50,12 +50,15 @@ export class RecordJson implements FlatForm<RecordField> {
     return this.#names.field(Buffer.from(name, 'latin1').toString('utf8'), (key) => makeLead(`,${jsonLiteral(key)}:`))
   }
 
+  notice(file: JournalFile): void {
+    this.#sourceTime = sourceRealtime(file)
+  }
+
   value(output: Output, file: JournalFile, field: RecordField): number {
     const value = this.#value
     value.take(file, field.rules.masks, this.#maxBytes)
     this.base64 = undefined
     this.cut = value.cut
-    if (field.isSourceTime) this.#sourceTime = sourceRealtime(file)
     let flags = value.cut ? GATHER : 0
     if (field.other) {
       flags = GATHER

@@ -5,8 +5,8 @@ import type { JournalFile } from '../../file.ts'
 import { writeTimestamp } from '../bytes/digits.ts'
 import { closeMap, listHead, OPEN_MAP, strHead, strText, writeReplaced, writeStrOrBin } from '../bytes/msgpack.ts'
 import { type FlatForm, GATHER, type GatheredItem, makeLead } from '../flat.ts'
-import { Head, type HeadPart, type HeadValue } from '../head.ts'
 import { groupByKey } from '../gather.ts'
+import { Head, type HeadPart, type HeadValue } from '../head.ts'
 import type { Output } from '../output.ts'
 import type { RecordSpec } from '../spec.ts'
 import { constants, OTHER, type RecordField, RecordNames, TRUNCATED } from './names.ts'
@@ -49,11 +49,14 @@ export class RecordMsgpack implements FlatForm<RecordField> {
     return this.#names.field(Buffer.from(name, 'latin1').toString('utf8'), (key) => makeLead(strText(key)))
   }
 
+  notice(file: JournalFile): void {
+    this.#sourceTime = sourceRealtime(file)
+  }
+
   value(output: Output, file: JournalFile, field: RecordField): number {
     const value = this.#value
     value.take(file, field.rules.masks, this.#maxBytes)
     this.cut = value.cut
-    if (field.isSourceTime) this.#sourceTime = sourceRealtime(file)
     const { bytes, start, end } = value
     if (field.other) {
       const whole = Buffer.concat([Buffer.from(`${field.rules.name}=`, 'utf8'), bytes.subarray(start, end)])

@@ -16,7 +16,6 @@ export interface RecordField extends FlatField {
   readonly rules: NameRules
   /** It goes into the list of what found no place, as NAME=value. */
   readonly other: boolean
-  readonly isSourceTime: boolean
 }
 
 /** The constant members of a record in shape `journal`, by name. */
@@ -52,10 +51,13 @@ export class RecordNames {
   /** @param lead what stands before the value of a member of that name */
   field(name: string, lead: (key: string) => Lead): RecordField {
     const rules = this.rules.of(name)
+    // A new name that the record needs itself would lose the field: it keeps its own.
+    const wanted = this.#reserved.has(rules.name) ? name : rules.name
     const custom = !rules.renamed && isCustom(name)
-    const drop = rules.drop || this.#reserved.has(rules.name) || (custom && this.#custom === 'drop')
+    const drop = rules.drop || this.#reserved.has(wanted) || (custom && this.#custom === 'drop')
     const other = !drop && custom && !this.#limit.admits(name)
-    const key = other ? OTHER : rules.name
+    const key = other ? OTHER : wanted
+    const isSourceTime = this.#bySource && name === '_SOURCE_REALTIME_TIMESTAMP'
     return {
       slot: this.#slots.of(key),
       drop,
@@ -63,8 +65,7 @@ export class RecordNames {
       lead: lead(key),
       rules,
       other,
-      isSourceTime: this.#bySource && name === '_SOURCE_REALTIME_TIMESTAMP',
-      kept: !(this.#bySource && name === '_SOURCE_REALTIME_TIMESTAMP'),
+      kept: !isSourceTime,
     }
   }
 }

@@ -134,7 +134,8 @@ export class NameLimit {
   }
 
   admits(name: string): boolean {
-    if (this.#names.has(name)) return true
+    // Without a limit there is nothing to remember: a journal with endless names shall not cost memory.
+    if (this.#limit === Number.POSITIVE_INFINITY || this.#names.has(name)) return true
     if (this.#names.size >= this.#limit) return false
     this.#names.add(name)
     return true

@@ -306,6 +306,40 @@ describeWith(['systemd-journal-remote'], 'an entry in shape ecs', () => {
     })
   })
 
+  it('puts constants with impossible paths there, too, and never two values at one place', async () => {
+    const add = {
+      log: '1',
+      'event.id': '2',
+      'message.text': '3',
+      '@timestamp': '4',
+      'a.b': '5',
+      'journald.cursor': '6',
+      'a.b.c': '7',
+    }
+    const rename = { APP: 'a.b', TAG: 'a' }
+    const fields: OddField[] = [
+      ['MESSAGE', 'm'],
+      ['APP', 'x'],
+      ['TAG', 'y'],
+    ]
+    expect(await one(fields, { fields: { add, rename } })).toEqual({
+      message: 'm',
+      a: { b: '5' },
+      journald: {
+        custom: {
+          log: '1',
+          event_id: '2',
+          message_text: '3',
+          '@timestamp': '4',
+          journald_cursor: '6',
+          a_b_c: '7',
+          a_b: 'x',
+          a: 'y',
+        },
+      },
+    })
+  })
+
   it('leaves out what is excluded, also from members made of it', async () => {
     const entry: OddField[] = [
       ['_UID', '0'],

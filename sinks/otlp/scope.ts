@@ -1,0 +1,3 @@
+// The name under which log records are sent.
+
+export const SCOPE = 'logferry'
