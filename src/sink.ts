@@ -33,6 +33,12 @@ export interface Sink {
   write(batch: Batch, delivery: Delivery): Promise<Receipt>
   /** The position kept by the target itself. Required when `traits.holdsPosition`. */
   lastDelivered?(source: string, signal: AbortSignal): Promise<Position | undefined>
+  /**
+   * Since when the target has held what it holds, milliseconds since 1970, as the last `lastDelivered` found out: the start of a
+   * server that keeps its data in memory. When it holds no position although it once did, and the newest delivered entry is older than
+   * that, the data is gone, too: see `traits.rewindMs`.
+   */
+  readonly heldSince?: number | undefined
   /** Make pending writes settle soon. For sinks that gather several batches into one unit. */
   flush?(signal: AbortSignal): Promise<void>
   /** Dry connection test for `validate --live`: uses the same request path as `write`, stores nothing if it can. */
@@ -48,6 +54,11 @@ export interface SinkTraits {
   readonly idempotent: boolean
   /** The target keeps `batch.after` in the same transaction as the entries. */
   readonly holdsPosition: boolean
+  /**
+   * When the target has lost its position together with what it held, the pipeline goes on so many milliseconds before the local
+   * position. Left out: at the local position, as for a position that was merely removed.
+   */
+  readonly rewindMs?: number
   /** One write at a time, in journal order. */
   readonly ordered: boolean
   /** How `entry.record` is prepared. Sinks with the same encoding and record options share it. */

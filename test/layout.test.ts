@@ -70,6 +70,6 @@ it('imports only downwards: journal knows no pipeline, sinks know the contract a
 })
 
 it('keeps source files small enough to have one job', () => {
-  const long = sourceFiles().filter((path) => readFileSync(join(ROOT, path), 'utf8').split('\n').length > 450)
+  const long = sourceFiles().filter((path) => readFileSync(join(ROOT, path), 'utf8').split('\n').length > 500)
   expect(long).toEqual([])
 })

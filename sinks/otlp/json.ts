@@ -1,7 +1,6 @@
 // Requests in OTLP's JSON: 64-bit integers as decimal text, bytes in base64 (opentelemetry-proto, docs/specification.md).
 
-import type { Attribute, ResourceLogs, Value } from './records.ts'
-import { SCOPE } from './scope.ts'
+import { type Attribute, type ResourceLogs, SCOPE, type Value } from './records.ts'
 
 /** @param observedMs when the entries were read, milliseconds since 1970 */
 export function jsonRequest(groups: readonly ResourceLogs[], observedMs: number): Buffer {

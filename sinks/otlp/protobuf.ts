@@ -1,8 +1,7 @@
 // Requests and answers in OTLP's protobuf form, written and read by hand: eight small messages do not need a library. The numbers of the
 // fields are those of opentelemetry/proto/{logs,resource,common,collector/logs}/v1/*.proto and google/rpc/status.proto.
 
-import type { Attribute, ResourceLogs, Value } from './records.ts'
-import { SCOPE } from './scope.ts'
+import { type Attribute, type ResourceLogs, SCOPE, type Value } from './records.ts'
 
 const VARINT = 0
 const FIXED64 = 1

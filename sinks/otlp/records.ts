@@ -3,6 +3,9 @@
 
 import type { Batch } from '../../src/sink.ts'
 
+/** The name of the instrumentation scope that all log records are in. */
+export const SCOPE = 'logferry'
+
 /** A value of OTLP's AnyValue: whole numbers are int, others double; `pairs` is a list of key and value. */
 export type Value = string | number | boolean | Uint8Array | readonly Value[] | { readonly pairs: readonly Attribute[] }
 export type Attribute = readonly [key: string, value: Value]

@@ -109,6 +109,8 @@ export interface Streams {
   open(spec: StreamSpec, position: Position): Stream
   /** The position behind entries that follow `position`, known by their cursors: see `SinkHost.advance`. */
   advance(position: Position, cursors: readonly Cursor[]): Advanced
+  /** The place `ms` before the newest entry taken, but never before where the position once began. */
+  rewound(position: Position, ms: number): Position
   /** The newest entry taken, as a cursor for people. */
   cursorOf(position: Position): Cursor | undefined
   lag(source: string, position: Position): Lag | undefined

@@ -28,6 +28,8 @@ export type Settlement =
   | { readonly kind: 'left' }
   /** The target stands elsewhere: go on from there. */
   | { readonly kind: 'rewind'; readonly to: Position }
+  /** The target has lost its position, and what it held with it. */
+  | { readonly kind: 'lost' }
 
 /** What `Deliveries` works with. */
 export interface DeliveryParts {
@@ -56,6 +58,8 @@ export class Deliveries {
   readonly #parts: DeliveryParts
   readonly #queue: PQueue
   readonly #stopping = new AbortController()
+  /** Sources in which the target holds a position. */
+  readonly #holding = new Set<string>()
   #failing: { readonly message: string; readonly since: number } | undefined
 
   constructor(parts: DeliveryParts) {
@@ -130,6 +134,9 @@ export class Deliveries {
           if (answer.position !== undefined && answer.position !== job.before) {
             return { kind: 'rewind', to: answer.position }
           }
+          if (answer.position === undefined && this.#holding.delete(batch.source)) {
+            if (sink.traits.rewindMs !== undefined) return { kind: 'lost' }
+          }
         } else if (outcome.failure === 'in-doubt' && !sink.traits.idempotent) meter.possibleDuplicates.add(job.length)
       }
       const plan = planNext(outcome, job.length)
@@ -164,6 +171,7 @@ export class Deliveries {
       const asked = outcome.kind === 'failed' ? outcome.retryAfterMs : retryAfter(outcome)
       if (!(await this.#pause(backoffMs(failures, settings.retry, asked, random), isHoldingBack))) return LEFT
     }
+    if (target !== undefined) this.#holding.add(batch.source)
     return { kind: 'settled', target, isReleased }
   }
 
@@ -175,6 +183,7 @@ export class Deliveries {
       try {
         const position = await this.calls.run(settings.timeoutMs, (signal) => sink.lastDelivered?.(source, signal))
         this.#works()
+        if (position !== undefined) this.#holding.add(source)
         return { position }
       } catch (error) {
         if (error instanceof Abandoned) return undefined

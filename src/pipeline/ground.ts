@@ -4,7 +4,7 @@
 import { problem } from '../errors.ts'
 import { bootWordsOf, type CursorParts, type EntryMark, parseCursor } from '../journal/cursor.ts'
 import type { KnownFile } from '../journal/directory.ts'
-import type { PositionState } from '../journal/position.ts'
+import { PositionState } from '../journal/position.ts'
 import type { Advanced, Cursor } from '../sink.ts'
 import type { Lag } from './chunk.ts'
 import type { WalkChunk } from './walkChunk.ts'
@@ -69,6 +69,14 @@ export function lagOf(files: Iterable<KnownFile>, source: string, state: Positio
     if (place.seqnum > 0) realtime = Math.max(realtime ?? 0, place.realtime)
   }
   return { entries, realtime: realtime ?? (state.floor.realtime > 0 ? state.floor.realtime : undefined) }
+}
+
+/** The place `ms` before the newest entry taken, but never before where the position once began. */
+export function rewindPosition(state: PositionState, ms: number): PositionState {
+  const taken = [...state.ids.values()].filter((place) => place.seqnum > 0)
+  if (taken.length === 0) return state
+  const realtime = Math.max(...taken.map((place) => place.realtime)) - ms * 1000
+  return PositionState.empty(realtime <= state.floor.realtime ? state.floor : { realtime })
 }
 
 /** `SinkHost.advance`: moves a position over entries of which only the cursors are known. */

@@ -27,6 +27,8 @@ export interface LaneHost {
   missing(entries: number): void
   /** The target sent the lane to another position. */
   rewound(source: string, from: Position, to: Position): void
+  /** The target has lost its position and data. Answers where to go on. */
+  lost(source: string, from: Position): Position
 }
 
 /**
@@ -222,7 +224,8 @@ export class Lane {
     const delivery = this.#host
       .deliver(batch, () => this.#frontier.isHoldingBack(ticket))
       .then((settlement) => {
-        if (settlement.kind === 'rewind') return this.#rewind(settlement.to)
+        if (settlement.kind === 'rewind') return this.#rewind(settlement.to, settlement.to)
+        if (settlement.kind === 'lost') return this.#rewind(this.#host.lost(this.source, this.#frontier.edge), undefined)
         if (settlement.kind !== 'settled') return
         if (this.#holdsPosition && settlement.target !== undefined) this.#target = settlement.target
         if (this.#frontier.settle(ticket)) this.#save()
@@ -239,13 +242,13 @@ export class Lane {
     this.#pending.add(delivery)
   }
 
-  #rewind(to: Position): void {
-    this.#host.rewound(this.source, this.#frontier.edge, to)
+  #rewind(to: Position, target: Position | undefined): void {
+    if (target !== undefined) this.#host.rewound(this.source, this.#frontier.edge, to)
     this.#stream.seek(to)
     this.#parts = []
     this.#isAtEnd = false
     this.#isQuiet = false
-    this.#target = to
+    this.#target = target
     this.#frontier.reset(to)
     this.#nudge?.abort()
     this.#save()

@@ -11,6 +11,7 @@ export interface SinkMeter {
   readonly retriedEntries: Counter
   readonly deadEntries: Counter
   readonly possibleDuplicates: Counter
+  readonly positionsLost: Counter
   readonly badReceipts: Counter
   readonly gapEntries: Counter
   readonly batchesUnderWay: Gauge
@@ -40,6 +41,7 @@ export function sinkMeter(metrics: Metrics, sink: string): SinkMeter {
     retriedEntries: metrics.counter('logferry_retried_entries_total', label),
     deadEntries: metrics.counter('logferry_dead_entries_total', label),
     possibleDuplicates: metrics.counter('logferry_possible_duplicates_total', label),
+    positionsLost: metrics.counter('logferry_position_lost_total', label),
     badReceipts: metrics.counter('logferry_bad_receipts_total', label),
     gapEntries: metrics.counter('logferry_gap_entries_total', label),
     batchesUnderWay: metrics.gauge('logferry_batches_under_way', label),

@@ -15,6 +15,7 @@ import { Deliveries } from './delivery.ts'
 import { type Obstacle, type SinkHealth, sumLag, whenReadable } from './health.ts'
 import { PROBE_MS, untilAborted } from './hold.ts'
 import { type ChosenStart, chooseStart, describeStart, Lane, type LaneHost } from './lane.ts'
+import { afterLoss, isDataLost } from './loss.ts'
 import { type SinkMeter, sinkMeter } from './meter.ts'
 import { type Made, Opening } from './opening.ts'
 import { type Place, Places } from './places.ts'
@@ -261,8 +262,12 @@ export class Shipper {
       const answer = await deliveries.lastDelivered(source)
       if (answer === undefined) return undefined
       const start = chooseStart(chosen, answer.position, (a, b) => streams.compare(a, b))
-      if (start?.note !== undefined) this.#sayStart(source, start.note, chosen, answer.position)
-      chosen = start
+      if (start?.note === 'vanished' && isDataLost(streams, sink, source, start.position)) {
+        chosen = { position: this.#lose(source, start.position) }
+      } else {
+        if (start?.note !== undefined) this.#sayStart(source, start.note, chosen, answer.position)
+        chosen = start
+      }
     }
     chosen ??= { position: streams.startPosition(source, this.#startOf(source)) }
     const stream = streams.open(this.#streamSpec(source, sink), chosen.position)
@@ -289,6 +294,13 @@ export class Shipper {
     }
     const { text, isExpected } = describeStart(note)
     this.#log[isExpected ? 'info' : 'warn'](`sink "${this.spec.name}": ${text}`, fields)
+  }
+
+  #lose(source: string, from: Position): Position {
+    const { position, text } = afterLoss(this.#parts.streams, this.#sink, source, from)
+    this.#meter.positionsLost.add(1)
+    this.#log.warn(`sink "${this.spec.name}": ${text}`, { source })
+    return position
   }
 
   #streamSpec(source: string, sink: Sink): StreamSpec {
@@ -336,6 +348,7 @@ export class Shipper {
           sink: name,
         })
       },
+      lost: (source, from) => this.#lose(source, from),
       rewound: (source, from, to) => {
         const cursors = { source, from: streams.cursorOf(from), to: streams.cursorOf(to) }
         this.#log.warn(`sink "${name}": the target moved to another position; going on from there`, cursors)

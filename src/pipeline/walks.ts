@@ -12,7 +12,7 @@ import { JournalReader } from '../journal/reader.ts'
 import type { Advanced, Cursor, Position } from '../sink.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Cut, Lag, Part, Stream, StreamSpec, Streams, Want } from './chunk.ts'
-import { advancePosition, comparePositions, isSamePlace, lagOf, slotOf } from './ground.ts'
+import { advancePosition, comparePositions, isSamePlace, lagOf, rewindPosition, slotOf } from './ground.ts'
 import { Walk, type WalkCounts } from './walk.ts'
 import type { WalkChunk } from './walkChunk.ts'
 
@@ -84,6 +84,10 @@ export class Walks implements Streams {
 
   advance(position: Position, cursors: readonly Cursor[]): Advanced {
     return advancePosition(PositionState.parse(position), cursors)
+  }
+
+  rewound(position: Position, ms: number): Position {
+    return rewindPosition(PositionState.parse(position), ms).toString()
   }
 
   cursorOf(position: Position): Cursor | undefined {

@@ -59,6 +59,10 @@ export const METRICS = {
     'Entries sent again although the destination may have them already, for want of an answer.',
     ['sink'],
   ),
+  logferry_position_lost_total: counter(
+    'Positions that the destination has lost together with its data, so that older entries were sent again.',
+    ['sink'],
+  ),
   logferry_failed_writes_total: counter(
     'Writes that failed as a whole, by failure: unavailable, in-doubt, too-large, refused, or bug.',
     ['sink', 'failure'],

@@ -1,7 +1,7 @@
 // One shipment to the file sink, killed again and again, must end as if nothing had happened.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
+import { beforeAll, expect, it } from 'vitest'
 import { exportField, makeEntries } from '../support/entries.ts'
 import { journalctl, writeJournal } from '../support/journals.ts'
 import { describeWith } from '../support/needs.ts'
@@ -40,14 +40,22 @@ const seqnumOf = (cursor: string | undefined) =>
   cursor === undefined ? 0 : Number.parseInt(/;i=([0-9a-f]+)/.exec(cursor)?.[1] ?? '0', 16)
 
 describeWith(['systemd-journal-remote', 'journalctl'], 'the file sink, rotating and compressing', () => {
+  const journal = join(tempDir(), 'journal')
+  let expected: string[] = []
+
+  beforeAll(async () => {
+    await writeJournal(journal, 'a', withIdenticalLines(ENTRIES, 7, 1_700_000_000_000_000))
+    const all = journalctl(['-D', journal, '-o', 'export']).toString('latin1')
+    expected = all.match(/^__CURSOR=.*$/gm)?.map((line) => line.slice(9)) ?? []
+    expect(expected).toHaveLength(ENTRIES)
+  })
+
   for (const [mode, kills] of [
     ['run', 50],
     ['backfill', 10],
   ] as const) {
     it(`${mode}: ${kills} kills among ${ENTRIES} entries lose and repeat nothing`, async () => {
       const dir = tempDir()
-      const journal = join(dir, 'journal')
-      await writeJournal(journal, 'a', withIdenticalLines(ENTRIES, 7, 1_700_000_000_000_000))
       const out = join(dir, 'out/shipped.ndjson')
       mkdirSync(join(dir, 'out'))
       const config = join(dir, 'logferry.yaml')
@@ -59,12 +67,6 @@ sinks:
   out: { type: file, path: ${out}, rotate: { size: 20MB, keep: 1000 }, compress: gzip, batch: { entries: 700 } }
 `,
       )
-      const expected =
-        journalctl(['-D', journal, '-o', 'export'])
-          .toString('latin1')
-          .match(/^__CURSOR=.*$/gm)
-          ?.map((line) => line.slice(9)) ?? []
-      expect(expected).toHaveLength(ENTRIES)
       const first = seqnumOf(expected[0])
       const args = mode === 'run' ? ['run', '-c', config] : ['backfill', '-c', config, '--sink', 'out', '-D', journal]
       const written = () => Math.max(0, seqnumOf(lastCursor(out)) - first + 1)

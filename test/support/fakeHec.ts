@@ -62,14 +62,13 @@ export class FakeHec {
   maxContentLength = Number.POSITIVE_INFINITY
   /** Nothing is acknowledged any more. */
   isStalled = false
-  /** Bodies are not read. */
-  isFrozen = false
   port = 0
   readonly #options: Required<FakeHecOptions>
   readonly #indexers: Indexer[]
   readonly #sockets = new Set<Socket>()
   #server: Server | undefined
   #turn = 0
+  #frozen: PromiseWithResolvers<void> | undefined
 
   constructor(options: FakeHecOptions = {}) {
     this.#options = {
@@ -115,8 +114,19 @@ export class FakeHec {
   async stop(): Promise<void> {
     const server = this.#server
     this.#server = undefined
+    this.thaw()
     for (const socket of this.#sockets) socket.destroy()
     if (server !== undefined) await new Promise((resolve) => server.close(resolve))
+  }
+
+  /** Requests are not read, until `thaw`. */
+  freeze(): void {
+    this.#frozen = Promise.withResolvers()
+  }
+
+  thaw(): void {
+    this.#frozen?.resolve()
+    this.#frozen = undefined
   }
 
   /** As after a restart: numbers begin again, and nothing of before is ever acknowledged. Connections go on. */
@@ -126,8 +136,13 @@ export class FakeHec {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = new URL(request.url ?? '', 'http://x').pathname
-    if (this.isFrozen) return
-    const packed = Buffer.concat(await request.toArray())
+    await this.#frozen?.promise
+    let packed: Buffer
+    try {
+      packed = Buffer.concat(await request.toArray())
+    } catch {
+      return // The client has given up.
+    }
     const isGzip = request.headers['content-encoding'] === 'gzip'
     if (isGzip) this.counts.gzip++
     if (this.#options.server !== undefined) response.setHeader('server', this.#options.server)
@@ -199,13 +214,15 @@ export class FakeHec {
   }
 
   #poll(body: Buffer, channel: string | undefined, at: number, response: ServerResponse): void {
-    if (!this.#options.useAck) return reply(response, 400, { text: 'ACK is disabled', code: 14 })
-    if (channel === undefined) return reply(response, 400, { text: 'Data channel is missing', code: 10 })
+    const refused = this.#pollRefused(body, channel)
+    if (refused !== undefined) {
+      reply(response, 400, refused)
+      return
+    }
     const ids = (JSON.parse(body.toString()) as { acks: number[] }).acks
-    if (ids.length === 0) return reply(response, 400, { text: 'Invalid data format', code: 6 })
     this.counts.polls++
     this.asked.push(ids)
-    const times = this.#indexers[at]?.acks.get(channel)
+    const times = this.#indexers[at]?.acks.get(channel ?? '')
     const acks: Record<string, boolean> = {}
     for (const id of ids) {
       const time = times?.get(id)
@@ -215,6 +232,13 @@ export class FakeHec {
     const scripted = this.pollScript.shift()
     if (scripted !== undefined) answer(response, scripted)
     else reply(response, 200, { acks })
+  }
+
+  #pollRefused(body: Buffer, channel: string | undefined): object | undefined {
+    if (!this.#options.useAck) return { text: 'ACK is disabled', code: 14 }
+    if (channel === undefined) return { text: 'Data channel is missing', code: 10 }
+    const { acks } = JSON.parse(body.toString()) as { acks: number[] }
+    return acks.length === 0 ? { text: 'Invalid data format', code: 6 } : undefined
   }
 }
 
@@ -262,7 +286,7 @@ export function splitEnvelopes(body: Buffer): { envelope: Record<string, unknown
   let start = 0
   let isText = false
   let eventAt = -1
-  let event = Buffer.alloc(0)
+  let event: Buffer = Buffer.alloc(0)
   for (let at = 0; at < body.length; at++) {
     const byte = body[at]
     if (isText) {

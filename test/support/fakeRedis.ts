@@ -84,7 +84,7 @@ export async function startFakeRedis({
       if (said === 'close') socket.destroy()
       else if (said !== '' && socket.writable) socket.write(said)
     })
-    socket.on('data', (piece) => {
+    socket.on('data', (piece: Buffer) => {
       got.bytes += piece.length
       parser.take(piece)
     })

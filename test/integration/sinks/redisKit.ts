@@ -1,7 +1,7 @@
 // What the tests of the redis sink share: sinks for a real server, and a look at what the server has.
 import { Redis as Client } from 'ioredis'
 import redis from '../../../sinks/redis.ts'
-import type { Batch, Receipt, Sink, SinkFailure } from '../../../src/sink.ts'
+import type { Batch, Sink, SinkFailure } from '../../../src/sink.ts'
 import { recordsOf, type TestHost, testHost } from '../../contract/batches.ts'
 import { delivery, failureOf } from '../../contract/sinkContract.ts'
 
@@ -47,7 +47,7 @@ export async function failing(call: Promise<unknown>): Promise<{ failure: SinkFa
 export async function ship(sink: Sink, batch: Batch, tries = 200): Promise<SinkFailure[]> {
   const failures: SinkFailure[] = []
   for (let n = 0; n < tries; n++) {
-    const failure = await failureOf<Receipt>(sink.write(batch, delivery(AbortSignal.timeout(20_000))))
+    const failure = await failureOf(sink.write(batch, delivery(AbortSignal.timeout(20_000))))
     if (failure === undefined) return failures
     failures.push(failure)
     if (failure === 'refused') break

@@ -1,3 +1,0 @@
-// The name under which log records are sent.
-
-export const SCOPE = 'logferry'
