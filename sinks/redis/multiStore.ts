@@ -6,7 +6,15 @@ import { SinkError } from '../../src/sink.ts'
 import { commandHead } from './frames.ts'
 import type { Link, Reply, Request } from './link.ts'
 import { RedisReply } from './replies.ts'
-import { type Looked, type Pushed, pushVerb, type Step, type Store, type StoreOptions } from './store.ts'
+import {
+  type Looked,
+  type Pushed,
+  pushVerb,
+  readServerRun,
+  type Step,
+  type Store,
+  type StoreOptions,
+} from './store.ts'
 
 export class MultiStore implements Store {
   readonly #link: Link
@@ -27,7 +35,7 @@ export class MultiStore implements Store {
       this.#link.drop()
       throw new RedisReply('READONLY the answer is that of a replica')
     }
-    return { stored: stored as string | null, runId: /^run_id:(\w+)/m.exec(text)?.[1] ?? '' }
+    return { stored: stored as string | null, server: readServerRun(text) }
   }
 
   async swap(positionKey: string, expected: string, next: string, signal: AbortSignal): Promise<boolean> {

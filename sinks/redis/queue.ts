@@ -37,6 +37,7 @@ export class QueueSink implements Sink {
   readonly #frames: Frames
   readonly #turns = new Turns()
   readonly #tag: string
+  #heldSince: number | undefined
 
   constructor(config: RedisConfig, host: SinkHost) {
     this.#config = config
@@ -49,6 +50,7 @@ export class QueueSink implements Sink {
     const most = config.congestion?.length
     this.traits = {
       delivered: config.replicas === undefined ? 'accepted' : 'stored',
+      rewindMs: config.rewind,
       idempotent: false,
       holdsPosition: true,
       ordered: true,
@@ -60,6 +62,11 @@ export class QueueSink implements Sink {
         ...(most === undefined ? {} : { entries: most }),
       },
     }
+  }
+
+  /** The start of the server: where it does not keep its data, that of what it holds. */
+  get heldSince(): number | undefined {
+    return this.#heldSince
   }
 
   open(signal: AbortSignal): Promise<void> {
@@ -81,7 +88,8 @@ export class QueueSink implements Sink {
   lastDelivered(source: string, signal: AbortSignal): Promise<Position | undefined> {
     return this.#turn(async () => {
       await this.#link.connect(signal)
-      const { position } = await this.#claim(source, signal)
+      const { position, server } = await this.#claim(source, signal)
+      this.#heldSince = server.since
       if (position !== undefined) await this.#awaitReplicas(this.#key(source), signal)
       return position
     }, signal)

@@ -75,15 +75,11 @@ for k = 2, #KEYS do
 end
 ${END}`)
 
-/**
- * KEYS[1] position. Answers it, or nil, and the id of the server's run, which is another one after every start; an empty one where
- * the user may not ask.
- */
+/** KEYS[1] position. Answers it, or nil, and what INFO says of the server; an empty text where the user may not ask. */
 export const LOOK = script(`
 redis.call('PERSIST', KEYS[1])
 local info = redis.pcall('INFO', 'server')
-local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
-return {redis.call('GET', KEYS[1]), run}
+return {redis.call('GET', KEYS[1]), type(info) == 'string' and info or ''}
 `)
 
 /** KEYS[1] position, ARGV[1] the old one (empty: there is none), ARGV[2] the new one. Answers 1, or 0 when the old one was another. */

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { type Position, SinkError, type SinkHost } from '../../src/sink.ts'
 import { ADOPT } from './keys.ts'
-import type { Looked, Store } from './store.ts'
+import type { Looked, ServerRun, Store } from './store.ts'
 
 /** What we know of one position key. */
 export interface Standing {
@@ -14,7 +14,7 @@ export interface Standing {
   readonly value: string
   /** undefined: nothing was delivered yet. */
   readonly position: Position | undefined
-  readonly runId: string
+  readonly server: ServerRun
 }
 
 export class Standings {
@@ -73,7 +73,7 @@ export class Standings {
     if (!(await this.#store.swap(key, looked.stored ?? '', value, signal)))
       throw new SinkError('in-doubt', `redis ${this.#place}: the position key changed while it was read`)
     if (looked.stored !== null && known === undefined) this.#tokens.add(tokenOf(looked.stored))
-    const standing = { key, value, position, runId: looked.runId }
+    const standing = { key, value, position, server: looked.server }
     this.#known.set(source, standing)
     this.#doubtful.delete(source)
     return standing
@@ -85,9 +85,9 @@ export class Standings {
     this.#doubtful.clear()
   }
 
-  #judge(key: string, { stored, runId }: Looked, known: Standing | undefined): Position | undefined {
+  #judge(key: string, { stored, server }: Looked, known: Standing | undefined): Position | undefined {
     if (stored === ADOPT) return known?.position
-    if (stored === null) return this.#judgeGone(key, runId, known)
+    if (stored === null) return this.#judgeGone(key, server.id, known)
     if (known !== undefined && !this.isOurs(stored)) throw this.taken(key)
     const position = stored.slice(stored.indexOf(' ') + 1)
     return position === '' || !stored.includes(' ') ? undefined : position
@@ -95,7 +95,7 @@ export class Standings {
 
   #judgeGone(key: string, runId: string, known: Standing | undefined): undefined {
     if (known?.position === undefined) return undefined
-    if (runId === '' || known.runId === '' || runId === known.runId) throw this.gone(key)
+    if (runId === '' || known.server.id === '' || runId === known.server.id) throw this.gone(key)
     this.#log.warn(`redis ${this.#place} was restarted or replaced and has lost the position and its data`, { key })
     return undefined
   }

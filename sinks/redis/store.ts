@@ -31,8 +31,24 @@ export type Pushed =
 export interface Looked {
   /** null: there is no position key. */
   readonly stored: string | null
-  /** Another one after every start of the server; empty when it cannot be asked for. */
-  readonly runId: string
+  readonly server: ServerRun
+}
+
+/** One run of a server, as far as it may be asked for. */
+export interface ServerRun {
+  /** Another one after every start; empty when it is not known. */
+  readonly id: string
+  /** Milliseconds since 1970; to the second. */
+  readonly since: number | undefined
+}
+
+/** From the text of INFO. */
+export function readServerRun(info: string, now: number = Date.now()): ServerRun {
+  const uptime = /^uptime_in_seconds:(\d+)/m.exec(info)?.[1]
+  return {
+    id: /^run_id:(\w+)/m.exec(info)?.[1] ?? '',
+    since: uptime === undefined ? undefined : now - Number(uptime) * 1000,
+  }
 }
 
 /** How positions, and data with them, are kept. All methods reject with a RedisReply or a SinkError. */
@@ -57,8 +73,8 @@ export class ScriptStore implements Store {
 
   async look(positionKey: string, signal: AbortSignal): Promise<Looked> {
     const reply = await evaluate(this.#link, { script: LOOK, keys: [positionKey], args: [] }, signal)
-    const [stored, runId] = reply as readonly [string | null, string]
-    return { stored, runId }
+    const [stored, info] = reply as readonly [string | null, string]
+    return { stored, server: readServerRun(info) }
   }
 
   async swap(positionKey: string, expected: string, next: string, signal: AbortSignal): Promise<boolean> {

@@ -2,7 +2,6 @@
 // Invariant: never back to before where the sink's position once began.
 
 import type { Position, Sink } from '../sink.ts'
-import { formatTime } from '../time.ts'
 import type { Streams } from './chunk.ts'
 
 type Losing = Pick<Sink, 'traits' | 'heldSince'>
@@ -23,7 +22,7 @@ export function afterLoss(
   const position = streams.rewound(from, sink?.traits.rewindMs ?? 0)
   const timeOf = (at: Position): string => {
     const us = streams.lag(source, at)?.realtime
-    return us === undefined ? 'the oldest entry' : formatTime(us)
+    return us === undefined ? 'the oldest entry' : new Date(us / 1000).toISOString()
   }
   const text = `the target has lost its position and its data; going back from ${timeOf(from)} to ${timeOf(position)}`
   return { position, text }

@@ -154,6 +154,10 @@ export class FakeJournal implements Streams {
     return { position: `1:${placeOf(position) + cursors.length}`, entries: cursors.length }
   }
 
+  rewound(position: Position, ms: number): Position {
+    return `1:${Math.max(0, placeOf(position) - ms)}`
+  }
+
   cursorOf(position: Position): string | undefined {
     return `cursor ${placeOf(position)}`
   }

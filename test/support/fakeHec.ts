@@ -145,9 +145,10 @@ export class FakeHec {
     }
     const isGzip = request.headers['content-encoding'] === 'gzip'
     if (isGzip) this.counts.gzip++
+    const body = isGzip ? gunzipSync(packed) : packed
     if (this.#options.server !== undefined) response.setHeader('server', this.#options.server)
     if (path === '/services/collector/health') return answer(response, this.health)
-    if (packed.length > this.maxContentLength)
+    if (body.length > this.maxContentLength)
       return answer(response, {
         status: 413,
         body: '<!doctype html><p>Content-Length too large',
@@ -160,12 +161,12 @@ export class FakeHec {
     const indexer = this.#route(request, response)
     const channel = request.headers['x-splunk-request-channel']
     const name = typeof channel === 'string' ? channel : undefined
-    if (path === '/services/collector/ack') return this.#poll(packed, name, indexer, response)
+    if (path === '/services/collector/ack') return this.#poll(body, name, indexer, response)
     if (path !== '/services/collector/event')
       return reply(response, 404, { text: 'The requested URL was not found on this server.', code: 404 })
-    if (packed.length === 0) return reply(response, 400, { text: 'No data', code: 5 })
+    if (body.length === 0) return reply(response, 400, { text: 'No data', code: 5 })
     this.counts.posts++
-    await this.#take(isGzip ? gunzipSync(packed) : packed, name, indexer, response)
+    await this.#take(body, name, indexer, response)
   }
 
   #route(request: IncomingMessage, response: ServerResponse): number {

@@ -56,7 +56,7 @@ export async function startFakeRedis({
       script === sha || script === text.slice(0, KEPT_CHARACTERS)
     if (isScript(LOOK)) {
       const value = values.get(key)
-      return `*2\r\n${value === undefined ? '$-1\r\n' : bulk(value)}${bulk(runId())}`
+      return `*2\r\n${value === undefined ? '$-1\r\n' : bulk(value)}${bulk(`run_id:${runId()}\r\n`)}`
     }
     if (isScript(SWAP)) {
       values.set(key, rest[1] ?? '')

@@ -161,7 +161,7 @@ export async function startCollector(env: Readonly<Record<string, string>> = {})
     env,
   })
   interface Batch {
-    resourceLogs: { resource: unknown; scopeLogs: { logRecords: Record<string, unknown>[] }[] }[]
+    resourceLogs: { resource: unknown; scopeLogs: { logRecords?: Record<string, unknown>[] }[] }[]
   }
   return {
     ...service,
@@ -177,7 +177,8 @@ export async function startCollector(env: Readonly<Record<string, string>> = {})
         .filter((line) => line !== '')
         .flatMap((line) => (JSON.parse(line) as Batch).resourceLogs)
         .flatMap(({ resource, scopeLogs }) =>
-          scopeLogs.flatMap(({ logRecords }) => logRecords.map((record) => ({ resource, record }))),
+          // A batch without entries has none.
+          scopeLogs.flatMap(({ logRecords = [] }) => logRecords.map((record) => ({ resource, record }))),
         )
     },
   }

@@ -33,8 +33,11 @@ describe('a template', () => {
     expect(parseTemplate('${A}').constant).toBeUndefined()
   })
 
-  it.each(['${unit}', '${}', '${UNIT', '${UNIT:-x', '${UNIT:?x}', '${A:-${b}}', '${A B}', '${A:-{x}}'])('%s is refused', (text) => {
-    expect(() => parseTemplate(text)).toThrow(/is no template: expected/)
-    expect(template().safeParse(text).success).toBe(false)
-  })
+  it.each(['${unit}', '${}', '${UNIT', '${UNIT:-x', '${UNIT:?x}', '${A:-${b}}', '${A B}', '${A:-{x}}'])(
+    '%s is refused',
+    (text) => {
+      expect(() => parseTemplate(text)).toThrow(/is no template: expected/)
+      expect(template().safeParse(text).success).toBe(false)
+    },
+  )
 })
