@@ -6,15 +6,7 @@ import { SinkError } from '../../src/sink.ts'
 import { commandHead } from './frames.ts'
 import type { Link, Reply, Request } from './link.ts'
 import { RedisReply } from './replies.ts'
-import {
-  type Looked,
-  type Pushed,
-  pushVerb,
-  readServerRun,
-  type Step,
-  type Store,
-  type StoreOptions,
-} from './store.ts'
+import { type Looked, type Pushed, pushVerb, readServerRun, type Step, type Store, type StoreOptions } from './store.ts'
 
 export class MultiStore implements Store {
   readonly #link: Link

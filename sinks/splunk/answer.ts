@@ -62,7 +62,7 @@ export function readAnswer(answer: Answer, asked: Asked): Reading {
     case 15:
       return readBadEvent(answer, reply, asked, event, 'invalid')
     default:
-      return failed(failureOfCode(answer, reply), code === 26 || code === 27)
+      return failed(failureOfCode(answer, reply))
   }
 }
 

@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs'
 import { isProblem, type Problem, problem } from '../errors.ts'
 import { Changes } from './changes.ts'
-import { JournalFile } from './file.ts'
-import { type Header, STATE_ARCHIVED } from './header.ts'
+import { JournalFile } from './file/file.ts'
+import { type Header, STATE_ARCHIVED } from './file/header.ts'
 import { type Candidate, isActiveName, Listing } from './listing.ts'
 import type { MemoryBudget } from './memory.ts'
 

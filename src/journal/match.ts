@@ -3,8 +3,8 @@
 // arrays of the DATA lead straight to them.
 
 import { problem } from '../errors.ts'
-import type { JournalFile } from './file.ts'
-import type { Header } from './header.ts'
+import type { JournalFile } from './file/file.ts'
+import type { Header } from './file/header.ts'
 import { FileMatches } from './matchIndex.ts'
 
 /** OR of groups, a group is an AND of fields, a field an OR of values. No groups: every entry. */

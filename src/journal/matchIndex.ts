@@ -1,7 +1,7 @@
 // Finds matching entries of one file through its per-DATA entry arrays: an OR of terms merges their arrays, an AND leaps from
 // array to array until all agree on an entry. Nothing between two matches is read.
 
-import type { EntryOffsets, JournalFile } from './file.ts'
+import type { EntryOffsets, JournalFile } from './file/file.ts'
 
 /** Below one match in so many entries, finding the next by index (20 µs) costs less than looking at every entry (0.35 µs each). */
 const RARE = 64

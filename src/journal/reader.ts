@@ -2,14 +2,14 @@
 // nothing ever skipped because something later was read before it.
 // Invariant: an entry is given once; a place is kept per seqnum id, so an id that comes late is read from its own beginning.
 
-import type { Chain } from './chain.ts'
-import { Chains } from './chains.ts'
-import { UNKNOWN } from './copies.ts'
 import { bootWordsOf, type CursorParts, type EntryMark, isAtCursor, isSameBoot } from './cursor.ts'
 import type { JournalSet } from './directory.ts'
-import type { JournalFile } from './file.ts'
+import type { JournalFile } from './file/file.ts'
 import { CompiledMatch, type Match } from './match.ts'
-import { Order } from './order.ts'
+import type { Chain } from './merge/chain.ts'
+import { Chains } from './merge/chains.ts'
+import { UNKNOWN } from './merge/copies.ts'
+import { Order } from './merge/order.ts'
 import { type Floor, PositionState, type Start } from './position.ts'
 
 export interface ReaderOptions {

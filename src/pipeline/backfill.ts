@@ -14,13 +14,13 @@ import type { Clock } from '../telemetry/clock.ts'
 import type { Log } from '../telemetry/log.ts'
 import { Metrics } from '../telemetry/metrics.ts'
 import { BackfillJob, endOf, type JobFacts, type Range } from './backfillJob.ts'
-import { DeadLetters } from './deadLetters.ts'
-import { PositionStore } from './positionStore.ts'
 import type { DeadLetterKeeper, SinkSpec } from './settings.ts'
 import { Shipper } from './shipper.ts'
-import { lockHolder, nameHolder, StateLock } from './stateLock.ts'
-import { stateProblem } from './statePath.ts'
-import { Walks } from './walks.ts'
+import { DeadLetters } from './state/deadLetters.ts'
+import { PositionStore } from './state/positionStore.ts'
+import { lockHolder, nameHolder, StateLock } from './state/stateLock.ts'
+import { stateProblem } from './state/statePath.ts'
+import { Walks } from './walk/walks.ts'
 
 export interface BackfillOptions {
   /** The state folder; a daemon may run on it. */

@@ -8,11 +8,11 @@ import { join } from 'node:path'
 import { makeFolder, readIfThere, replaceFile, syncFolder } from '../atomicFile.ts'
 import { isProblem, problem } from '../errors.ts'
 import type { KnownFile } from '../journal/directory.ts'
-import { JournalFile } from '../journal/file.ts'
+import { JournalFile } from '../journal/file/file.ts'
 import type { MemoryBudget } from '../journal/memory.ts'
 import { PositionState } from '../journal/position.ts'
 import type { Position } from '../sink.ts'
-import { sinkFolder, stateProblem } from './statePath.ts'
+import { sinkFolder, stateProblem } from './state/statePath.ts'
 
 const VERSION = 1
 

@@ -1,7 +1,7 @@
 // Which entries of a batch are alike in the fields that their sink asks for, so that a template is rendered once for all of them.
 // Works on the bytes as they were encoded: no view, no string. Invariant: entries of one group have equal bytes there.
 
-import type { Part } from './chunk.ts'
+import type { Part } from './walk/chunk.ts'
 
 /** See `Batch.groups`. */
 export interface Groups {

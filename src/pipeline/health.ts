@@ -2,7 +2,7 @@
 
 import { isProblem } from '../errors.ts'
 import type { Position } from '../sink.ts'
-import type { Streams } from './chunk.ts'
+import type { Streams } from './walk/chunk.ts'
 
 /** How one sink is doing. */
 export interface SinkHealth {

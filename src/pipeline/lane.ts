@@ -4,13 +4,13 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Position } from '../sink.ts'
 import type { Clock } from '../telemetry/clock.ts'
-import { CutBatch } from './batch.ts'
-import type { Part, Stream, Streams, Want } from './chunk.ts'
-import { type CutChoice, type CutLimits, chooseCut, countBytes, countEntries, splitParts } from './cut.ts'
-import type { Settlement } from './delivery.ts'
+import type { Settlement } from './delivery/delivery.ts'
 import { Frontier } from './frontier.ts'
 import type { Place } from './places.ts'
 import type { StoredPosition } from './settings.ts'
+import { CutBatch } from './walk/batch.ts'
+import type { Part, Stream, Streams, Want } from './walk/chunk.ts'
+import { type CutChoice, type CutLimits, chooseCut, countBytes, countEntries, splitParts } from './walk/cut.ts'
 
 /** The lane's sink, as far as the lane needs it. */
 export interface LaneHost {
@@ -225,7 +225,8 @@ export class Lane {
       .deliver(batch, () => this.#frontier.isHoldingBack(ticket))
       .then((settlement) => {
         if (settlement.kind === 'rewind') return this.#rewind(settlement.to, settlement.to)
-        if (settlement.kind === 'lost') return this.#rewind(this.#host.lost(this.source, this.#frontier.edge), undefined)
+        if (settlement.kind === 'lost')
+          return this.#rewind(this.#host.lost(this.source, this.#frontier.edge), undefined)
         if (settlement.kind !== 'settled') return
         if (this.#holdsPosition && settlement.target !== undefined) this.#target = settlement.target
         if (this.#frontier.settle(ticket)) this.#save()

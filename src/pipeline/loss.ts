@@ -2,7 +2,7 @@
 // Invariant: never back to before where the sink's position once began.
 
 import type { Position, Sink } from '../sink.ts'
-import type { Streams } from './chunk.ts'
+import type { Streams } from './walk/chunk.ts'
 
 type Losing = Pick<Sink, 'traits' | 'heldSince'>
 

@@ -3,14 +3,14 @@
 
 import { isProblem } from '../errors.ts'
 import type { Clock } from '../telemetry/clock.ts'
-import type { Streams } from './chunk.ts'
-import { DeadLetters } from './deadLetters.ts'
 import type { SinkHealth } from './health.ts'
-import { PositionStore } from './positionStore.ts'
-import { type Need, Retention } from './retention.ts'
+import { type Need, Retention } from './retention/retention.ts'
 import type { DeadLetterKeeper, PipelineOptions, PositionKeeper, SinkSpec } from './settings.ts'
 import { Shipper } from './shipper.ts'
-import { Walks } from './walks.ts'
+import { DeadLetters } from './state/deadLetters.ts'
+import { PositionStore } from './state/positionStore.ts'
+import type { Streams } from './walk/chunk.ts'
+import { Walks } from './walk/walks.ts'
 
 /** The pipeline's own parts, which a test may replace. */
 export interface PipelineParts {

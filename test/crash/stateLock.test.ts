@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { isProblem } from '../../src/errors.ts'
-import { lockHolder, StateLock } from '../../src/pipeline/stateLock.ts'
+import { lockHolder, StateLock } from '../../src/pipeline/state/stateLock.ts'
 import { startHolder } from '../support/lockHolders.ts'
 import { describeWith } from '../support/needs.ts'
 import { tempDir } from '../support/tempDir.ts'

@@ -2,7 +2,7 @@
 // Growth is played by moving the header's entry count, as a reader sees no more of a writer.
 import { closeSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { JournalFile } from '../../src/journal/file.ts'
+import { JournalFile } from '../../src/journal/file/file.ts'
 import { MemoryBudget } from '../../src/journal/memory.ts'
 import { openFixture } from '../support/fixtures.ts'
 

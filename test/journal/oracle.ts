@@ -1,7 +1,7 @@
 // journalctl's export output taken apart, and the same facts read with JournalFile, so that the two can be compared.
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { JournalFile } from '../../src/journal/file.ts'
+import { JournalFile } from '../../src/journal/file/file.ts'
 import { MemoryBudget } from '../../src/journal/memory.ts'
 
 export interface OracleEntry {

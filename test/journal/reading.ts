@@ -1,7 +1,7 @@
 // What the tests of readers share: open a directory, read to the end, name entries.
 import { formatCursor } from '../../src/journal/cursor.ts'
 import { JournalSet } from '../../src/journal/directory.ts'
-import type { JournalFile } from '../../src/journal/file.ts'
+import type { JournalFile } from '../../src/journal/file/file.ts'
 import { KEY_LENGTH, writeKey } from '../../src/journal/key.ts'
 import { MemoryBudget } from '../../src/journal/memory.ts'
 import { JournalReader, type ReaderOptions } from '../../src/journal/reader.ts'

@@ -1,7 +1,7 @@
 // Plays the writing of a finished journal file again, entry by entry and in journald's order of stores, so that a reader can be watched
 // meeting every half-written state. It works on a copy of a fixture, in place, as journald does.
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
-import { JournalFile } from '../../src/journal/file.ts'
+import { JournalFile } from '../../src/journal/file/file.ts'
 import { MemoryBudget } from '../../src/journal/memory.ts'
 
 const ENTRY_ARRAY = 6

@@ -3,8 +3,6 @@
 
 import { setImmediate } from 'node:timers/promises'
 import type { Start } from '../../src/journal/position.ts'
-import { KEY_BYTES } from '../../src/pipeline/batch.ts'
-import type { Chunk, Cut, Lag, Part, Stream, StreamSpec, Streams } from '../../src/pipeline/chunk.ts'
 import type {
   DeadEntry,
   DeadLetterKeeper,
@@ -13,6 +11,8 @@ import type {
   SinkSpec,
   StoredPosition,
 } from '../../src/pipeline/settings.ts'
+import { KEY_BYTES } from '../../src/pipeline/walk/batch.ts'
+import type { Chunk, Cut, Lag, Part, Stream, StreamSpec, Streams } from '../../src/pipeline/walk/chunk.ts'
 import type { Advanced, Batch, Delivery, Position, Receipt, Sink, SinkHost, SinkTraits } from '../../src/sink.ts'
 import type { Clock } from '../../src/telemetry/clock.ts'
 import type { Log } from '../../src/telemetry/log.ts'

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { problem } from '../../src/errors.ts'
-import { PROBE_MS } from '../../src/pipeline/hold.ts'
+import { PROBE_MS } from '../../src/pipeline/delivery/hold.ts'
 import type { SinkSettings } from '../../src/pipeline/settings.ts'
 import { Shipper, type ShipperParts } from '../../src/pipeline/shipper.ts'
 import { SinkError } from '../../src/sink.ts'

@@ -2,7 +2,7 @@
 // code of the problem, and then, when it holds the lock, stays until it is killed or its stdin ends. With a second argument
 // it waits for that time (ms since 1970) before it tries, so that several begin at once.
 import { isProblem } from '../../src/errors.ts'
-import { StateLock } from '../../src/pipeline/stateLock.ts'
+import { StateLock } from '../../src/pipeline/state/stateLock.ts'
 
 const [folder = '', at = '0'] = process.argv.slice(2)
 while (Date.now() < Number(at)) {

@@ -1,8 +1,8 @@
 // A process that saves positions and adds dead letters as fast as it can, for tests that kill it. Prints the number of each
 // letter once it is durable, and of each position when it was saved. Arguments: the state folder, the first number.
 import { writeSync } from 'node:fs'
-import { DeadLetters } from '../../src/pipeline/deadLetters.ts'
-import { PositionStore } from '../../src/pipeline/positionStore.ts'
+import { DeadLetters } from '../../src/pipeline/state/deadLetters.ts'
+import { PositionStore } from '../../src/pipeline/state/positionStore.ts'
 import { systemClock } from '../../src/telemetry/clock.ts'
 import { silentLog } from '../../src/telemetry/log.ts'
 

@@ -7,7 +7,7 @@ import type { Config } from '../../config/load.ts'
 import { isProblem } from '../../errors.ts'
 import { DEFAULT_DIRECTORIES, JournalSet } from '../../journal/directory.ts'
 import type { MemoryBudget } from '../../journal/memory.ts'
-import { retainedFolders } from '../../pipeline/retainedFolder.ts'
+import { retainedFolders } from '../../pipeline/retention/retainedFolder.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { packageFolder } from '../version.ts'
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { problem } from '../../errors.ts'
 import { formatCursor, parseCursor } from '../../journal/cursor.ts'
 import type { JournalSet } from '../../journal/directory.ts'
-import type { JournalFile } from '../../journal/file.ts'
+import type { JournalFile } from '../../journal/file/file.ts'
 import { JournalReader } from '../../journal/reader.ts'
 
 export interface Boot {

@@ -2,7 +2,7 @@
 // journal reader counts them while entries are read.
 import type { Problem } from '../../errors.ts'
 import type { JournalSet } from '../../journal/directory.ts'
-import type { JournalFile } from '../../journal/file.ts'
+import type { JournalFile } from '../../journal/file/file.ts'
 import { complain } from '../output.ts'
 
 type Damage = JournalFile['damage']

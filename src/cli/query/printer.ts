@@ -3,7 +3,7 @@
 import { formatCursor } from '../../journal/cursor.ts'
 import type { Encoder, EncoderSpec } from '../../journal/encode/encoder.ts'
 import { createEncoder } from '../../journal/encode/encoder.ts'
-import type { JournalFile } from '../../journal/file.ts'
+import type { JournalFile } from '../../journal/file/file.ts'
 import type { MemoryBudget } from '../../journal/memory.ts'
 import type { Output } from '../output.ts'
 import type { ReadRequest } from './request.ts'

@@ -1,7 +1,7 @@
 // Names of systemd units as people type them, and which entries are about a unit (journalctl -u of systemd 252).
 import { problem } from '../../errors.ts'
 import type { JournalSet } from '../../journal/directory.ts'
-import { JournalFile } from '../../journal/file.ts'
+import { JournalFile } from '../../journal/file/file.ts'
 import type { Match } from '../../journal/match.ts'
 
 const SUFFIXES = [

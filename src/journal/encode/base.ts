@@ -1,6 +1,6 @@
 // What every encoder is: a buffer of records that grows by one with each call of `encode`.
 
-import type { JournalFile } from '../file.ts'
+import type { JournalFile } from '../file/file.ts'
 import { Output } from './output.ts'
 
 /** Turns loaded entries into records, one after the other in `out[0..length)`. */

@@ -1,6 +1,6 @@
 // The caches of one encoder, one for each file it reads. They lie in the file, so they go with it; the encoder can also drop all of its own.
 
-import type { JournalFile } from '../file.ts'
+import type { JournalFile } from '../file/file.ts'
 import type { MemoryBudget } from '../memory.ts'
 import { FileCache } from './cache.ts'
 

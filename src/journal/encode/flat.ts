@@ -2,7 +2,7 @@
 // one piece, other shared values as fragments; only values that occur once are encoded. No object is made per entry or field on that way.
 // Invariant: with or without caches, and wherever they are dropped, the bytes are the same.
 
-import type { JournalFile } from '../file.ts'
+import type { JournalFile } from '../file/file.ts'
 import type { MemoryBudget } from '../memory.ts'
 import { Encoder } from './base.ts'
 import { type FileCache, RUN_ITEMS, type Run, runHas } from './cache.ts'

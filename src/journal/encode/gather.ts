@@ -1,7 +1,7 @@
 // The slow way to encode an entry: all values first, then the fields part in one piece. Taken when a field occurs twice, or when something in
 // the record depends on several fields. Reads every value again: rare enough that keeping it simple is worth more.
 
-import type { JournalFile } from '../file.ts'
+import type { JournalFile } from '../file/file.ts'
 import type { FieldTable } from './fieldTable.ts'
 import type { FlatField, FlatForm, GatheredItem } from './flat.ts'
 import type { Output } from './output.ts'

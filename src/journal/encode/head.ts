@@ -2,7 +2,7 @@
 // brought up to date and copied; what did not change since the entry before (the second, the upper halves, the boot id) stays. Invariant: a
 // template serves exactly the entries of one seqnum id whose numbers have these digit counts, and shows the values noted in it.
 
-import type { JournalFile } from '../file.ts'
+import type { JournalFile } from '../file/file.ts'
 import { writeKey } from '../key.ts'
 import {
   decimalLength,

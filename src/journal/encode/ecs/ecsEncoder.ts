@@ -2,7 +2,7 @@
 // old items, put together, are kept as a run with its objects closed, all but journald.custom, so that what usually follows (the message,
 // an application's own fields) can be added without opening it again. Anything else is put together from the values.
 
-import type { JournalFile } from '../../file.ts'
+import type { JournalFile } from '../../file/file.ts'
 import type { MemoryBudget } from '../../memory.ts'
 import { Encoder } from '../base.ts'
 import { writeTimestamp } from '../bytes/digits.ts'

@@ -1,6 +1,6 @@
 // The flat forms that journalctl prints: `json` and `export`. Source: systemd logs-show.c; what is text and what binary: spec in utf8.ts.
 
-import type { JournalFile } from '../../file.ts'
+import type { JournalFile } from '../../file/file.ts'
 import { copyText } from '../bytes/copy.ts'
 import { jsonLiteral, writeJournalctlValue } from '../bytes/jsonText.ts'
 import { isPrintable } from '../bytes/utf8.ts'

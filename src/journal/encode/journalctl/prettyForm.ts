@@ -1,6 +1,6 @@
 // `-o json-pretty`: as `-o json`, over several lines. Source: systemd json.c (json_variant_format with JSON_FORMAT_PRETTY).
 
-import type { JournalFile } from '../../file.ts'
+import type { JournalFile } from '../../file/file.ts'
 import { writeJournalctlValue } from '../bytes/jsonText.ts'
 import { type FlatField, type FlatForm, type GatheredItem, makeLead } from '../flat.ts'
 import { groupByKey } from '../gather.ts'

@@ -1,7 +1,7 @@
 // The text forms of journalctl: `short`, `short-iso` and `cat`, byte for byte as it prints them where there is no terminal, and its colours
 // where there is one. Source: systemd logs-show.c (output_short, output_cat, print_multiline). Values are handled as one-byte text.
 
-import type { JournalFile } from '../../file.ts'
+import type { JournalFile } from '../../file/file.ts'
 import type { MemoryBudget } from '../../memory.ts'
 import { Encoder } from '../base.ts'
 import { isPrintable } from '../bytes/utf8.ts'

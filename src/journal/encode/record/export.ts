@@ -1,7 +1,7 @@
 // What sinks get as journal export: journalctl's own form with the field rules applied. Names stay what the format allows (A–Z, 0–9, _), so that
 // systemd-journal-remote takes the records; a shape has no meaning here, and nothing has to be put beside a binary value.
 
-import type { JournalFile } from '../../file.ts'
+import type { JournalFile } from '../../file/file.ts'
 import { EXTRA, type FlatForm, makeLead } from '../flat.ts'
 import { Head } from '../head.ts'
 import { EXPORT_HEAD, writeExportField } from '../journalctl/forms.ts'

@@ -1,7 +1,7 @@
 // What sinks get in shape `journal` as MessagePack: one flat map an entry, the members of the JSON form (sinks.md § 5.2). A value is a str when
 // it is UTF-8, else a bin with the exact bytes, so nothing has to stand beside it.
 
-import type { JournalFile } from '../../file.ts'
+import type { JournalFile } from '../../file/file.ts'
 import { writeTimestamp } from '../bytes/digits.ts'
 import { closeMap, listHead, OPEN_MAP, strHead, strText, writeReplaced, writeStrOrBin } from '../bytes/msgpack.ts'
 import { type FlatForm, GATHER, type GatheredItem, makeLead } from '../flat.ts'

@@ -2,7 +2,7 @@
 // before they are encoded and kept, so a rule costs once per distinct value. Invariant: a mask is never bypassed, neither by a cut
 // nor by the exact bytes that go beside a value that is not text.
 
-import type { JournalFile } from '../../file.ts'
+import type { JournalFile } from '../../file/file.ts'
 import { cutAt } from '../bytes/utf8.ts'
 import { MOST_FIELDS, OVERFLOW } from '../fieldTable.ts'
 import type { FieldRules } from '../spec.ts'

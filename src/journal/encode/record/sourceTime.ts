@@ -1,6 +1,6 @@
 // The time at which a message was sent, where its sender said so. Source: systemd parse-util.c (safe_atou64), time-util.h (VALID_REALTIME).
 
-import type { JournalFile } from '../../file.ts'
+import type { JournalFile } from '../../file/file.ts'
 
 const VALID_REALTIME = 2 ** 55
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { createEncoder } from '../../../../src/journal/encode/encoder.ts'
-import { JournalFile } from '../../../../src/journal/file.ts'
+import { JournalFile } from '../../../../src/journal/file/file.ts'
 import { MemoryBudget } from '../../../../src/journal/memory.ts'
 import { FIXTURES, openFixture, UNDAMAGED } from '../../../support/fixtures.ts'
 import { journalctl } from '../../../support/journals.ts'

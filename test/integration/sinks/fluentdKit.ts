@@ -1,0 +1,119 @@
+// What receivers of the forward protocol have got, and what journalctl says that they should have, in one form that can be compared:
+// of each field the values as bytes.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { journalctl } from '../../support/journals.ts'
+import type { Collector } from '../../support/services.ts'
+
+/** An entry: fields by name, values as one-byte text. */
+export interface Arrived {
+  readonly cursor: string
+  /** Nanoseconds since 1970, of the entry's own time in the protocol. */
+  readonly ns: string
+  readonly tag: string
+  readonly fields: ReadonlyMap<string, readonly string[]>
+}
+
+interface Attribute {
+  readonly key: string
+  readonly value: AnyValue
+}
+type AnyValue = { readonly stringValue?: string; readonly arrayValue?: { readonly values: readonly AnyValue[] } }
+
+/** Everything that a collector has stored, in its order. */
+export function arrivedAt(collector: Collector): Arrived[] {
+  return collector.records('fwd').map(({ record }) => {
+    const attributes = record['attributes'] as readonly Attribute[]
+    const fields = new Map(attributes.map(({ key, value }) => [key, textsOf(value)]))
+    const tag = fields.get('fluent.tag')?.[0] ?? ''
+    fields.delete('fluent.tag')
+    return { cursor: fields.get('__CURSOR')?.[0] ?? '', ns: String(record['timeUnixNano']), tag, fields }
+  })
+}
+
+function textsOf({ stringValue, arrayValue }: AnyValue): string[] {
+  if (arrayValue !== undefined) return arrayValue.values.flatMap(textsOf)
+  return [Buffer.from(stringValue ?? '').toString('latin1')]
+}
+
+/** How many entries a collector has stored; much cheaper than looking at them. */
+export function countAt({ dir }: Collector): number {
+  let bytes: Buffer
+  try {
+    bytes = readFileSync(join(dir, 'fwd.ndjson'))
+  } catch {
+    return 0 // nothing has come yet
+  }
+  let count = 0
+  for (let at = bytes.indexOf('"timeUnixNano"'); at >= 0; at = bytes.indexOf('"timeUnixNano"', at + 1)) count++
+  return count
+}
+
+/** What journalctl says about a journal, as it should arrive. Values are what `textOf` makes of their bytes. */
+export function expectedOf(dir: string, textOf: (bytes: Buffer) => string): Arrived[] {
+  const lines = journalctl(['-D', dir, '-o', 'json', '--all']).toString().split('\n')
+  return lines
+    .filter((line) => line !== '')
+    .map((line) => {
+      const entry = JSON.parse(line) as Record<string, unknown>
+      const fields = new Map(Object.entries(entry).map(([name, value]) => [name, bytesOf(value).map(textOf)]))
+      for (const name of ['__SEQNUM', '__SEQNUM_ID']) fields.delete(name)
+      const us = String(entry['__REALTIME_TIMESTAMP'])
+      fields.set('@timestamp', [`${new Date(Number(us) / 1000).toISOString().slice(0, 19)}.${us.slice(-6)}Z`])
+      return { cursor: String(entry['__CURSOR']), ns: `${us}000`, tag: '', fields }
+    })
+}
+
+/** A value of journalctl's JSON: text, an array of bytes, or an array of those where the field repeats. */
+function bytesOf(value: unknown): Buffer[] {
+  if (typeof value === 'string') return [Buffer.from(value)]
+  if (!Array.isArray(value)) throw new Error(`a value that is ${JSON.stringify(value)}`)
+  if (typeof value[0] === 'number') return [Buffer.from(value as number[])]
+  return value.flatMap(bytesOf)
+}
+
+/** The exact bytes, as one-byte text. */
+export function exact(bytes: Buffer): string {
+  return bytes.toString('latin1')
+}
+
+/** As the collector stores it: each byte that is not part of UTF-8 becomes U+FFFD (Go's way). */
+export function replaced(bytes: Buffer): string {
+  let text = ''
+  for (let at = 0; at < bytes.length; ) {
+    const length = [4, 3, 2, 1].find((size) => isCharacter(bytes.subarray(at, at + size), size))
+    text += length === undefined ? '\ufffd' : bytes.toString('utf8', at, at + length)
+    at += length ?? 1
+  }
+  return Buffer.from(text).toString('latin1')
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function isCharacter(bytes: Buffer, size: number): boolean {
+  const lead = bytes[0] ?? 0
+  const wanted = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4
+  if (bytes.length !== size || size !== wanted) return false
+  try {
+    utf8.decode(bytes)
+    return true
+  } catch {
+    return false // that is the answer
+  }
+}
+
+/** The first differences between two lists of entries, in words; empty when they are equal, order included. */
+export function differences(arrived: readonly Arrived[], expected: readonly Arrived[]): string[] {
+  const found: string[] = []
+  if (arrived.length !== expected.length) found.push(`${arrived.length} entries instead of ${expected.length}`)
+  for (let n = 0; n < Math.min(arrived.length, expected.length) && found.length < 5; n++) {
+    const [one, other] = [arrived[n] as Arrived, expected[n] as Arrived]
+    if (one.cursor !== other.cursor) found.push(`entry ${n} is ${one.cursor} instead of ${other.cursor}`)
+    if (one.ns !== other.ns) found.push(`entry ${n} is of ${one.ns} instead of ${other.ns}`)
+    for (const name of new Set([...one.fields.keys(), ...other.fields.keys()])) {
+      const [got, wanted] = [JSON.stringify(one.fields.get(name)), JSON.stringify(other.fields.get(name))]
+      if (got !== wanted) found.push(`entry ${n}, ${name}: ${got?.slice(0, 200)} instead of ${wanted?.slice(0, 200)}`)
+    }
+  }
+  return found
+}
