@@ -100,6 +100,8 @@ export class ElasticsearchSink implements Sink {
       ordered: false,
       encoding: 'json',
       fields: this.#addresses.fields,
+      // The body of a request is a copy.
+      releases: true,
       limits: {},
     }
   }

@@ -116,16 +116,27 @@ export async function installTemplate(
     () => put(`/_component_template/${encodeURIComponent(settings)}`, { template: { settings: bodies.settings } }),
     (reply) => adaptSetting(bodies, reply, options, log),
   )
+  // What people want otherwise, they write into a component template of this name; it need not be there.
+  let custom: { composed: string[]; ignored?: string[] } = {
+    composed: [`${options.name}@custom`],
+    ignored: [`${options.name}@custom`],
+  }
   await putAdapted(
     () =>
       put(`/_index_template/${encodeURIComponent(options.name)}`, {
         index_patterns: options.patterns,
-        composed_of: ['logferry@mappings', settings],
+        composed_of: ['logferry@mappings', settings, ...custom.composed],
+        ...(custom.ignored === undefined ? {} : { ignore_missing_component_templates: custom.ignored }),
         // Above the server's own `logs-*-*` at 100.
         priority: 200,
         ...(options.isDataStream ? { data_stream: {} } : {}),
       }),
-    () => false,
+    (reply) => {
+      // Before Elasticsearch 8.7, and in OpenSearch, all components must be there.
+      const isUnknown = custom.ignored !== undefined && /ignore_missing_component_templates/.test(reply.text)
+      custom = { composed: [] }
+      return isUnknown
+    },
   )
   log.info('installed the index template', { template: options.name, patterns: options.patterns })
 }

@@ -15,7 +15,7 @@ type Record = Readonly<{ [name: string]: unknown }>
 
 export interface LineForm {
   readonly line: 'record' | 'message'
-  readonly metadata: readonly string[] | undefined
+  readonly metadata?: readonly string[] | undefined
 }
 
 export class Pushes {

@@ -175,7 +175,8 @@ function writeMessage(out: Buffer, at: number, records: Buffer, start: number, e
       if (to - from > 2) return at + records.copy(out, at, from, to)
     }
   } else {
-    const { message } = JSON.parse(records.toString('utf8', start, end)) as { message?: unknown }
+    const record = JSON.parse(records.toString('utf8', start, end)) as { MESSAGE?: unknown; message?: unknown }
+    const message = record.MESSAGE ?? record.message
     if (typeof message === 'string' && message !== '') return at + out.write(JSON.stringify(message), at)
   }
   return at + records.copy(out, at, start, end)

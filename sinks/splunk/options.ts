@@ -28,6 +28,8 @@ function hasUser(text: string): boolean {
 
 const NAME_FORM = 'expected a name of letters, digits, _ and ., beginning with a letter'
 
+const OWN_FORM = 'every event has this one already'
+
 export const splunkConfig = z
   .strictObject({
     url: url().optional().meta({
@@ -55,11 +57,9 @@ export const splunkConfig = z
       description:
         'Without an acknowledgement for so long a batch is sent again. Less than `timeout`; idle indexers take up to 2 min.',
     }),
-    request_timeout: duration()
-      .prefault('30s')
-      .meta({
-        description: 'Longest wait for the answer to one request. Splunk holds them back while its queues are full.',
-      }),
+    request_timeout: duration().prefault('30s').meta({
+      description: 'Longest wait for the answer to one request. Splunk holds them back while its queues are full.',
+    }),
     host: template()
       .prefault('${_HOSTNAME}')
       .meta({ description: 'Where an event comes from. Left out of the event where it is empty.' }),
@@ -75,13 +75,13 @@ export const splunkConfig = z
         'What an event is: all fields as JSON (`record`), or the bare MESSAGE (`message`; an entry without one goes whole).',
     }),
     indexed: z
-      .record(
-        z
-          .string()
-          .regex(INDEXED_NAME, NAME_FORM)
-          .refine((name) => !OWN_NAMES.includes(name), 'every event has this one already'),
-        template(),
-      )
+      .record(z.string(), template())
+      .superRefine((fields, context) => {
+        for (const name of Object.keys(fields)) {
+          const wrong = !INDEXED_NAME.test(name) ? NAME_FORM : OWN_NAMES.includes(name) ? OWN_FORM : undefined
+          if (wrong !== undefined) context.addIssue({ code: 'custom', path: [name], message: wrong })
+        }
+      })
       .prefault({})
       .meta({
         title: 'name: text',

@@ -20,6 +20,14 @@ export interface Body {
   readonly onRead: () => void
 }
 
+/** A request that was answered. */
+interface Sent {
+  /** Undefined without acknowledgements. */
+  readonly post: Post | undefined
+  readonly answer: Answer
+  readonly reading: Reading
+}
+
 const BUSY_BASE_MS = 500
 const BUSY_CAP_MS = 10_000
 /** Codes of a server that is there and has no room, or is going down. */
@@ -72,11 +80,17 @@ export class Server {
   }
 
   /** Sends a body of events. Rejects with a SinkError. */
-  async send(body: Body, { signal, sent }: Delivery): Promise<Receipt> {
+  async send(body: Body, delivery: Delivery): Promise<Receipt> {
+    // Two steps, so that nothing of the body is kept while the acknowledgement is waited for.
+    const { entries } = body
+    return this.#post(body, delivery.signal).then((sent) => this.#settle(sent, entries, delivery))
+  }
+
+  async #post(body: Body, signal: AbortSignal): Promise<Sent> {
+    const { bytes, isGzip, size, entries } = body
     const post = this.#line?.begin()
     let answer: Answer
     try {
-      const { bytes, isGzip } = body
       answer = await this.#hec.post(this.url, { body: bytes, isGzip, channel: post?.channel }, signal)
     } catch (error) {
       if (post !== undefined) this.#lost(post, error)
@@ -84,28 +98,28 @@ export class Server {
     }
     // An answer before the end of the request may leave its rest with the socket.
     if (answer.status === 200) body.onRead()
-    const { size: bytes, entries } = body
-    const { ack } = this.#config
-    const asked: Asked = {
+    const reading = readAnswer(answer, {
       entries,
-      bytes,
+      bytes: size,
       takenBytes: this.#takenBytes,
-      ack,
+      ack: this.#config.ack,
       keepsPrefix: this.#keepsPrefix,
       index: this.#index,
-    }
-    const reading = readAnswer(answer, asked)
+    })
+    if (reading.kind === 'taken') this.#takenBytes = Math.max(this.#takenBytes, size)
+    return { post, answer, reading }
+  }
+
+  #settle({ post, answer, reading }: Sent, entries: number, { signal, sent }: Delivery): Receipt | Promise<Receipt> {
     this.#busy = reading.kind !== 'taken' && reading.isBusy ? this.#busy + 1 : 0
     if (reading.kind !== 'taken') {
       if (post !== undefined) this.#refused(post, answer, reading)
       return this.#outcome(reading)
     }
-    this.#takenBytes = Math.max(this.#takenBytes, bytes)
-    if (post !== undefined) {
-      sent()
-      await this.#acknowledged(post, answer, reading.ackId, signal)
-    }
-    return receiptOf(entries, reading.isPressed)
+    const receipt = receiptOf(entries, reading.isPressed)
+    if (post === undefined) return receipt
+    sent()
+    return this.#acknowledged(post, answer, reading.ackId, signal).then(() => receipt)
   }
 
   /** Asks for acknowledgements now. */
@@ -132,16 +146,10 @@ export class Server {
     if (error.failure === 'refused' || error.failure === 'unavailable') throw error
   }
 
-  #acknowledged(
-    post: Post,
-    { headers }: Answer,
-    ackId: number | undefined,
-    signal: AbortSignal,
-  ): Promise<void> | undefined {
-    const line = this.#line
-    if (line === undefined) return undefined
-    if (ackId !== undefined) return line.taken(post, ackId, headers['set-cookie'], signal)
-    line.answered(post, headers['set-cookie'])
+  async #acknowledged(post: Post, { headers }: Answer, ackId: number | undefined, signal: AbortSignal): Promise<void> {
+    const cookies = headers['set-cookie']
+    if (ackId !== undefined) return this.#line?.taken(post, ackId, cookies, signal)
+    this.#line?.answered(post, cookies)
     const { host } = new URL(this.url)
     throw new SinkError(
       'refused',

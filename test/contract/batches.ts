@@ -142,12 +142,13 @@ function makeEntry(n: number, source: string, encoding: SinkTraits['encoding'], 
   const { monotonic, realtime, number } = identityOf(n, run)
   const cursor = cursorAt(source, n, run)
   const message = `message ${number === 0 ? n : n - number} "quoted" \\ ü € `
+  // In the order of real records of shape `journal`.
   const fields: Record<string, string> = {
+    '@timestamp': new Date(realtime / 1000).toISOString().replace('Z', `${String(realtime % 1000).padStart(3, '0')}Z`),
     __CURSOR: cursor,
     __REALTIME_TIMESTAMP: String(realtime),
     __MONOTONIC_TIMESTAMP: String(monotonic),
     _BOOT_ID: idOf(`${source} boot`),
-    '@timestamp': new Date(realtime / 1000).toISOString(),
     PRIORITY: String(n % 8),
     SYSLOG_IDENTIFIER: 'made-up',
     _PID: String(1000 + (n % 7)),

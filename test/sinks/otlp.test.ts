@@ -46,11 +46,11 @@ function recordOf({ resource, log }: { resource: Pair[]; log: Log }): Buffer {
   const priority = [21, 19, 18, 17, 13, 10, 9, 5].indexOf(log.severityNumber ?? 0)
   return Buffer.from(
     JSON.stringify({
+      '@timestamp': `${new Date(Number(us) / 1000).toISOString().slice(0, -1)}${us.slice(-3)}Z`,
       __CURSOR: text(log.attributes, 'journald.cursor'),
       __REALTIME_TIMESTAMP: us,
       __MONOTONIC_TIMESTAMP: text(log.attributes, 'journald.__MONOTONIC_TIMESTAMP'),
       _BOOT_ID: text(log.attributes, 'journald._BOOT_ID'),
-      '@timestamp': new Date(Number(us) / 1000).toISOString(),
       PRIORITY: String(priority),
       SYSLOG_IDENTIFIER: text(resource, 'service.name'),
       _PID: text(resource, 'process.pid'),

@@ -154,9 +154,17 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
         this.#keepRun(file, build, slotCount, afterHead, pairs, false)
         build = 0
       }
-      const low = words[base + k * stride]
-      const offset = stride === 4 ? low + words[base + k * 4 + 1] * 4294967296 : low
-      const note = this.#item(file, cache, offset, offset > known)
+      let offset = words[base + k * stride]
+      // Integers as long as it goes: a fraction would be an object on the heap for each item.
+      let key = offset >>> 3
+      if (stride === 4) {
+        const high = words[base + k * 4 + 1]
+        if (high !== 0) {
+          offset += high * 4294967296
+          key += high * 536870912
+        }
+      }
+      const note = this.#item(file, cache, offset, key, offset > known)
       if (note < 0) {
         if (note === LOST) build = 0
         continue
@@ -186,8 +194,7 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
   }
 
   /** Appends one field from the cache or from the file. Returns its slot with flags, DROPPED or LOST. */
-  #item(file: JournalFile, cache: FileCache, offset: number, isNew: boolean): number {
-    const key = offset / 8
+  #item(file: JournalFile, cache: FileCache, offset: number, key: number, isNew: boolean): number {
     const place = isNew ? -1 : cache.find(key)
     if (place >= 0) {
       const text = cache.texts[place]

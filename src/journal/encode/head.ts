@@ -133,10 +133,10 @@ export class Head {
       setBoot(template, file)
     }
     const bytes = template.bytes
-    setRealtime(template, realtime, td, this.#second)
-    if (template.monotonic >= 0) setMonotonic(template, monotonic, md)
+    setRealtime(template, file, td, this.#second)
+    if (template.monotonic >= 0) setMonotonic(template, file, md)
     if (template.i >= 0) {
-      setCursorTimes(template, realtime, monotonic, t, m)
+      setCursorTimes(template, file, t, m)
       writeHex(bytes, template.i, highWord(seqnum), seqnum >>> 0, i)
       writeHex(bytes, template.x, file.xorHigh, file.xorLow, x)
     }
@@ -247,7 +247,10 @@ export class Head {
   }
 }
 
-function setRealtime(template: Template, realtime: number, digits: number, last: SecondText): void {
+// These take the file and not its numbers: a number above 2^31 handed to a function is an object on the heap.
+
+function setRealtime(template: Template, file: JournalFile, digits: number, last: SecondText): void {
+  const realtime = file.realtime
   const bytes = template.bytes
   const second = Math.floor(realtime / 1_000_000)
   const micros = realtime - second * 1_000_000
@@ -271,7 +274,8 @@ function setRealtime(template: Template, realtime: number, digits: number, last:
   }
 }
 
-function setMonotonic(template: Template, monotonic: number, digits: number): void {
+function setMonotonic(template: Template, file: JournalFile, digits: number): void {
+  const monotonic = file.monotonic
   const second = Math.floor(monotonic / 1_000_000)
   if (second === template.monotonicSecond && digits > 6) {
     writeMicros(template.bytes, template.monotonic + digits - 6, monotonic - second * 1_000_000)
@@ -282,7 +286,8 @@ function setMonotonic(template: Template, monotonic: number, digits: number): vo
 }
 
 /** The times of the cursor, in hex: `t` and `m` digits. */
-function setCursorTimes(template: Template, realtime: number, monotonic: number, t: number, m: number): void {
+function setCursorTimes(template: Template, file: JournalFile, t: number, m: number): void {
+  const { realtime, monotonic } = file
   const bytes = template.bytes
   const high = highWord(realtime)
   if (t > 8 && high === template.high) writeHexWord(bytes, template.t + t - 8, realtime >>> 0)

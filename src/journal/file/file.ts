@@ -297,12 +297,22 @@ export class JournalFile {
     this.#windows.drop()
   }
 
-  close(): void {
+  /** Gives back what encoders keep of it, too: for a file that was read to its end. */
+  releaseCaches(): void {
+    this.#dropCaches()
+    this.releaseWindows()
+  }
+
+  #dropCaches(): void {
     for (const cache of this.encoderCaches.values()) {
       this.#memory.forget(cache)
       cache.release()
     }
     this.encoderCaches.clear()
+  }
+
+  close(): void {
+    this.#dropCaches()
     this.#windows.close()
     this.#payload.drop()
     this.#descriptor.close()

@@ -107,7 +107,7 @@ export class OpenFiles {
   pass(one: ChainFile): void {
     one.state = 'passed'
     one.ready = false
-    one.file?.releaseWindows()
+    one.file?.releaseCaches()
     this.#passed.delete(one)
     this.#passed.add(one)
     if (this.#passed.size <= PASSED_OPEN_MAX) return

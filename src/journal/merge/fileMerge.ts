@@ -209,7 +209,11 @@ export class FileMerge {
   /** The file has no more entries for now. */
   #exhaust(one: ChainFile): void {
     one.ready = false
-    if (!one.final && !this.#reverse) return
+    if (!one.final && !this.#reverse) {
+      // Another file goes on where this one ends: what is kept of it would only lie about.
+      if (one.file !== undefined && this.#isSucceeded(one.file)) one.file.releaseCaches()
+      return
+    }
     this.#active = this.#active.filter((other) => other !== one)
     this.#open.pass(one)
   }
@@ -236,7 +240,12 @@ export class FileMerge {
 
   /** Its name was removed while journald had it open, and journald has gone on to another file since. */
   #isAbandoned({ known }: ChainFile, file: JournalFile): boolean {
-    return known.gone && this.files.some((other) => other.known.header.headSeqnum > file.header.tailSeqnum)
+    return known.gone && this.#isSucceeded(file)
+  }
+
+  /** Another file begins behind all that this one holds. */
+  #isSucceeded({ header }: JournalFile): boolean {
+    return this.files.some((other) => other.known.header.headSeqnum > header.tailSeqnum)
   }
 
   #isBeyond(one: ChainFile): boolean {

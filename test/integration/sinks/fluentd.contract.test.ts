@@ -1,4 +1,5 @@
 // The contract of a sink, kept against a real collector.
+import { setTimeout as sleep } from 'node:timers/promises'
 import fluentd from '../../../sinks/fluentd.ts'
 import { testSink } from '../../contract/sinkContract.ts'
 import { sinkFor } from '../../sinks/fluentd/sinks.ts'
@@ -27,7 +28,14 @@ describeWith(['go'], 'with an OpenTelemetry collector', () => {
     create: ({ proxy }, host) => sinkFor({ host: '127.0.0.1', port: proxy.port }, host),
     received: ({ collector }) => collector.records('fwd').map(({ record }) => recordBytes(record)),
     refuse: 'a server says nothing about single entries',
-    outage: { down: ({ proxy }) => proxy.refuse(), up: ({ proxy }) => proxy.accept() },
+    outage: {
+      down: async ({ proxy }) => {
+        await proxy.refuse()
+        // The end of the connection has to arrive.
+        await sleep(50)
+      },
+      up: ({ proxy }) => proxy.accept(),
+    },
     loseAnswer: ({ proxy }) => {
       proxy.dropNextReply()
     },

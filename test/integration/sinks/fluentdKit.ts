@@ -1,9 +1,12 @@
 // What receivers of the forward protocol have got, and what journalctl says that they should have, in one form that can be compared:
 // of each field the values as bytes.
-import { readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { journalctl } from '../../support/journals.ts'
 import type { Collector } from '../../support/services.ts'
+
+const NEWLINE = 10
+const MARK = '"timeUnixNano"'
 
 /** An entry: fields by name, values as one-byte text. */
 export interface Arrived {
@@ -36,17 +39,29 @@ function textsOf({ stringValue, arrayValue }: AnyValue): string[] {
   return [Buffer.from(stringValue ?? '').toString('latin1')]
 }
 
-/** How many entries a collector has stored; much cheaper than looking at them. */
-export function countAt({ dir }: Collector): number {
-  let bytes: Buffer
-  try {
-    bytes = readFileSync(join(dir, 'fwd.ndjson'))
-  } catch {
-    return 0 // nothing has come yet
-  }
+/** Counts the entries that a collector has stored, reading only what is new; much cheaper than looking at them. */
+export function counterOf({ dir }: Collector): () => number {
+  const path = join(dir, 'fwd.ndjson')
+  const piece = Buffer.alloc(1 << 20)
+  let offset = 0
   let count = 0
-  for (let at = bytes.indexOf('"timeUnixNano"'); at >= 0; at = bytes.indexOf('"timeUnixNano"', at + 1)) count++
-  return count
+  return () => {
+    if (!existsSync(path)) return count
+    const file = openSync(path, 'r')
+    try {
+      for (;;) {
+        const read = piece.subarray(0, readSync(file, piece, 0, piece.length, offset))
+        // What stands behind the last newline is still being written, or too long for one piece.
+        const whole = read.subarray(0, read.lastIndexOf(NEWLINE) + 1)
+        const taken = whole.length === 0 && read.length === piece.length ? read.length - MARK.length : whole.length
+        for (let at = read.indexOf(MARK); at >= 0 && at < taken; at = read.indexOf(MARK, at + 1)) count++
+        if (taken === 0) return count
+        offset += taken
+      }
+    } finally {
+      closeSync(file)
+    }
+  }
 }
 
 /** What journalctl says about a journal, as it should arrive. Values are what `textOf` makes of their bytes. */
@@ -77,29 +92,9 @@ export function exact(bytes: Buffer): string {
   return bytes.toString('latin1')
 }
 
-/** As the collector stores it: each byte that is not part of UTF-8 becomes U+FFFD (Go's way). */
+/** As the collector stores it: what is no UTF-8 becomes U+FFFD. */
 export function replaced(bytes: Buffer): string {
-  let text = ''
-  for (let at = 0; at < bytes.length; ) {
-    const length = [4, 3, 2, 1].find((size) => isCharacter(bytes.subarray(at, at + size), size))
-    text += length === undefined ? '\ufffd' : bytes.toString('utf8', at, at + length)
-    at += length ?? 1
-  }
-  return Buffer.from(text).toString('latin1')
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function isCharacter(bytes: Buffer, size: number): boolean {
-  const lead = bytes[0] ?? 0
-  const wanted = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4
-  if (bytes.length !== size || size !== wanted) return false
-  try {
-    utf8.decode(bytes)
-    return true
-  } catch {
-    return false // that is the answer
-  }
+  return Buffer.from(bytes.toString()).toString('latin1')
 }
 
 /** The first differences between two lists of entries, in words; empty when they are equal, order included. */

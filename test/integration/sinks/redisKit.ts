@@ -112,3 +112,36 @@ export async function positionIn(client: Client): Promise<{ key: string; epoch: 
   const [epoch = '', position = ''] = ((await client.get(key)) ?? '').split(' ')
   return { key, epoch, position }
 }
+
+/** Cursors of elements in shape `journal`, in their order. */
+export function cursorsIn(elements: readonly Buffer[]): string[] {
+  return elements.map((element) => {
+    const cursor = /"__CURSOR":"([^"]+)"/.exec(element.toString('latin1'))?.[1]
+    if (cursor === undefined) throw new Error(`no element of ours: ${element.toString().slice(0, 200)}`)
+    return cursor
+  })
+}
+
+/** Everything in a list or stream, read in pieces. */
+export async function elementsIn(client: Client, mode: 'list' | 'stream', key: string): Promise<Buffer[]> {
+  const all: Buffer[] = []
+  const piece = 5000
+  if (mode === 'list') {
+    for (let from = 0; ; from += piece) {
+      const part = await client.lrangeBuffer(key, from, from + piece - 1)
+      all.push(...part)
+      if (part.length < piece) return all
+    }
+  }
+  for (let from = '-'; ; ) {
+    const part = await client.xrangeBuffer(key, from, '+', 'COUNT', piece)
+    for (const [, fields] of part) all.push(fields[1] as Buffer)
+    const last = part.at(-1)
+    if (part.length < piece || last === undefined) return all
+    from = `(${last[0].toString()}`
+  }
+}
+
+export function lengthOf(client: Client, mode: 'list' | 'stream', key: string): Promise<number> {
+  return mode === 'list' ? client.llen(key) : client.xlen(key)
+}
