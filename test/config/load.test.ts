@@ -251,7 +251,7 @@ plugins: []
       logferry.yaml:22:16  sinks.Two.type: there is no sink "stdot"; did you mean "stdout"?
       logferry.yaml:23:34  sinks.three.url: the environment variable URL is not set; where the server is
       logferry.yaml:23:71  sinks.three.port: found "77", expected a whole number
-      logferry.yaml:24:3  sinks.four.type: is missing, expected file, null, stdout, the name of a package, or ./FILE
+      logferry.yaml:24:3  sinks.four.type: is missing, expected elasticsearch, file, fluentd, http, loki, null, otlp, redis, splunk, stdout, the name of a package, or ./FILE
       logferry.yaml:25:9  sinks.five: found no mapping, expected a mapping such as { type: stdout }
       logferry.yaml:26:20  metrics.listen: found 99, expected HOST:PORT such as 127.0.0.1:9105, or unix:/path
       logferry.yaml:27:15  log.level: found "verbose", expected debug, info, warn or error

@@ -123,10 +123,10 @@ describe('loadSink', () => {
       LF_CONFIG_SINK_UNUSABLE cannot use the sink "./unchecked.mjs": its config is no Standard Schema
       LF_CONFIG_PACKAGE_MISSING the sink "./needy.mjs" needs the package not-installed-anywhere (the client), which is not installed; install it: npm install not-installed-anywhere
       LF_CONFIG_SINK_UNKNOWN there is no sink "stdot"; did you mean "stdout"?
-      LF_CONFIG_SINK_UNKNOWN there is no sink "what-ever"; expected file, null, stdout, the name of an installed package, or ./FILE
-      LF_CONFIG_SINK_UNKNOWN there is no sink "a b"; expected file, null, stdout, the name of an installed package, or ./FILE
+      LF_CONFIG_SINK_UNKNOWN there is no sink "what-ever"; expected elasticsearch, file, fluentd, http, loki, null, otlp, redis, splunk, stdout, the name of an installed package, or ./FILE
+      LF_CONFIG_SINK_UNKNOWN there is no sink "a b"; expected elasticsearch, file, fluentd, http, loki, null, otlp, redis, splunk, stdout, the name of an installed package, or ./FILE
       LF_CONFIG_SINK_UNUSABLE cannot use the sink "../..": it does not load: …
-      LF_CONFIG_SINK_UNKNOWN there is no sink "node:fs"; expected file, null, stdout, the name of an installed package, or ./FILE"
+      LF_CONFIG_SINK_UNKNOWN there is no sink "node:fs"; expected elasticsearch, file, fluentd, http, loki, null, otlp, redis, splunk, stdout, the name of an installed package, or ./FILE"
     `)
   })
 })
