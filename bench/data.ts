@@ -1,6 +1,6 @@
 // Journals to measure with, made once and kept in bench/.data (ignored by git).
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Profile } from '../test/support/entries.ts'
 import { writeJournal } from '../test/support/journals.ts'
@@ -8,6 +8,15 @@ import { writeJournal } from '../test/support/journals.ts'
 const HOME = join(import.meta.dirname, '.data')
 export const ROOT = join(import.meta.dirname, '..')
 export const LOGFERRY = join(ROOT, 'src/main.ts')
+
+/** The built program, as it is published: running from TypeScript takes some 25 MB more. Built anew at each run. */
+export function builtLogferry(): string {
+  const out = join(HOME, 'dist')
+  execFileSync('npx', ['tsc', '-p', 'tsconfig.build.json', '--outDir', out], { cwd: ROOT, stdio: 'inherit' })
+  copyFileSync(join(ROOT, 'package.json'), join(out, 'package.json'))
+  if (!existsSync(join(out, 'node_modules'))) symlinkSync(join(ROOT, 'node_modules'), join(out, 'node_modules'))
+  return join(out, 'src/main.js')
+}
 
 /** A directory with `files` journal files, one after the other in time, of `entries` entries together. */
 export async function journalOf(profile: Profile, entries: number, files: number): Promise<string> {

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { journalOf, LOGFERRY } from './data.ts'
+import { builtLogferry, journalOf } from './data.ts'
 import { best, measure } from './measure.ts'
 import type { Bench } from './run.ts'
 
@@ -10,7 +10,8 @@ const ENTRIES = 1_000_000
 export default {
   question: 'how little does it take: to start, and to run with the file sink over 1 M entries?',
   async run(rounds) {
-    const version = await best(rounds, () => measure(process.execPath, [LOGFERRY, '--version']))
+    const program = builtLogferry()
+    const version = await best(rounds, () => measure(process.execPath, [program, '--version']))
     const dir = await journalOf('dcos-node', ENTRIES, 10)
     const home = mkdtempSync(join(tmpdir(), 'lf-bench-'))
     const out = join(home, 'out.ndjson')
@@ -29,7 +30,7 @@ export default {
       return size > 0 && Date.now() - since > 2000
     }
     try {
-      const run = await measure(process.execPath, [LOGFERRY, 'run', '--config', config], { until })
+      const run = await measure(process.execPath, [program, 'run', '--config', config], { until })
       return [
         {
           what: 'logferry --version, CPU milliseconds',

@@ -18,25 +18,18 @@ import {
   type SinkTraits,
 } from '../src/sink.ts'
 import { Addresses } from './elasticsearch/addresses.ts'
-import {
-  type BulkAnswer,
-  errorAlone,
-  FILTER,
-  failureOfBulk,
-  readItems200,
-  unknownParameter,
-} from './elasticsearch/answer.ts'
+import { FILTER, failureOfBulk, readItems200, tooLargeAlone, unknownParameter } from './elasticsearch/answer.ts'
 import { BulkBodies } from './elasticsearch/bulkBody.ts'
 import { checkTarget } from './elasticsearch/check.ts'
 import { parseIndexName } from './elasticsearch/indexName.ts'
 import { findStored, mayLook, NotAllowed } from './elasticsearch/lookUp.ts'
 import { authorizationOf, type ElasticsearchConfig, elasticsearchConfig } from './elasticsearch/options.ts'
 import { PoisonGuard } from './elasticsearch/poison.ts'
-import { type BulkReading, readItems } from './elasticsearch/readBulk.ts'
+import { type BulkReading, NOTHING_YET, readItems } from './elasticsearch/readBulk.ts'
 import { plainBatch } from './elasticsearch/stringify.ts'
 import { askFacts, askHealth, judgeFacts, type Target } from './elasticsearch/target.ts'
 import { installTemplate, templateOf } from './elasticsearch/template.ts'
-import { elasticTransport, plainTransport, type Reply, type Transport } from './elasticsearch/transport.ts'
+import { makeTransport, type Reply, type Transport } from './elasticsearch/transport.ts'
 
 const compress = promisify(gzip)
 /** Above that a request only gains in size. */
@@ -154,12 +147,8 @@ export class ElasticsearchSink implements Sink {
     if (indexes?.length === 0) return 'delivered'
     const sentAt = Date.now()
     try {
-      const answer = await this.#bulk(transport, batch, indexes, signal)
-      if (answer === 'all-created') {
-        this.#guard.delivered()
-        return 'delivered'
-      }
-      const reading = readItems(answer, { hasIds: this.#hasIds, namesFromFields: this.#target.name.fields.length > 0 })
+      const reading = await this.#bulk(transport, batch, indexes, signal)
+      this.#doubts.delete(batch.id)
       if (reading.isDoubtful) this.#doubt(batch, sentAt)
       const settled = await this.#settle(transport, batch, indexes, reading, signal)
       const delivered = settled.delivered + stored.size
@@ -173,7 +162,7 @@ export class ElasticsearchSink implements Sink {
   async #connect(): Promise<Transport> {
     const { nodes, cloud_id, tls, proxy, flavour } = this.#config
     const options = { nodes: nodes ?? [cloud_id ?? ''], tls, proxy, authorization: authorizationOf(this.#config) }
-    return flavour === 'opensearch' ? plainTransport(options) : elasticTransport(options)
+    return makeTransport(flavour, options)
   }
 
   // ── one request ──
@@ -183,7 +172,7 @@ export class ElasticsearchSink implements Sink {
     batch: Batch,
     indexes: readonly number[] | undefined,
     signal: AbortSignal,
-  ): Promise<BulkAnswer> {
+  ): Promise<BulkReading> {
     const entries = indexes?.length ?? batch.ends.length
     const { name, lines } = this.#addresses.of(batch)
     const body = this.#bodies.build(batch, lines, indexes)
@@ -192,13 +181,14 @@ export class ElasticsearchSink implements Sink {
       throw new SinkError('too-large', `a request of ${body.length} bytes, and ${this.#mostBytes} is the most`)
     }
     const reply = await this.#post(transport, name, body, signal)
-    const alone = entries === 1 ? errorAlone(reply) : undefined
-    if (alone !== undefined) return [alone]
+    const alone = entries === 1 ? tooLargeAlone(reply, body.length) : undefined
+    if (alone !== undefined) return { ...NOTHING_YET, retry: [0], suspects: [alone], isPressed: true }
     if (reply.status !== 200) throw this.#failure(reply, batch, entries, body.length)
     const answer = readItems200(reply, entries)
     // There is an outcome for its last line: the server has read it.
     this.#bodies.giveBack(body)
-    return answer
+    if (answer === 'all-created') return { ...NOTHING_YET, delivered: entries }
+    return readItems(answer, { hasIds: this.#hasIds, namesFromFields: this.#target.name.fields.length > 0 })
   }
 
   async #post(transport: Transport, name: string | undefined, body: Buffer, signal: AbortSignal): Promise<Reply> {
@@ -227,7 +217,7 @@ export class ElasticsearchSink implements Sink {
   }
 
   #failure(reply: Reply, batch: Batch, entries: number, bytes: number): SinkError {
-    const failure = failureOfBulk(reply, entries)
+    const failure = failureOfBulk(reply, entries, bytes)
     if (reply.status === 413) this.#mostBytes = Math.min(this.#mostBytes, Math.floor(bytes / 2))
     if (reply.status !== 429 || failure.failure !== 'unavailable') return failure
     const retryAfterMs = failure.retryAfterMs ?? pressedFor(batch.attempt)
@@ -272,10 +262,7 @@ export class ElasticsearchSink implements Sink {
     const plain = plainBatch(batch, misfits)
     const others = receipt.rejected.filter(({ code }) => code !== 'mapping')
     try {
-      const answer = await this.#bulk(transport, plain.batch, undefined, signal)
-      if (answer === 'all-created')
-        return { ...receipt, delivered: receipt.delivered + misfits.length, rejected: others }
-      const again = readItems(answer, { hasIds: true, namesFromFields: true })
+      const again = await this.#bulk(transport, plain.batch, undefined, signal)
       const back = (index: number): number => plain.indexes[index] ?? 0
       return {
         ...receipt,
@@ -286,7 +273,7 @@ export class ElasticsearchSink implements Sink {
       }
     } catch (error) {
       if (!(error instanceof SinkError)) throw error
-      if (error.failure === 'too-large') return receipt
+      if (error.failure === 'too-large' || error.failure === 'refused') return receipt
       // They are tried again from the beginning, and found if they are there.
       return { ...receipt, retry: [...receipt.retry, ...misfits.map(({ index }) => index)], rejected: others }
     }
@@ -313,9 +300,7 @@ export class ElasticsearchSink implements Sink {
     const wait = sentAt + this.#config.server_timeout - Date.now()
     try {
       if (wait > 0) await sleep(wait, undefined, { signal })
-      const stored = await findStored(transport, this.#namesIn(batch), batch, signal)
-      this.#doubts.delete(batch.id)
-      return stored
+      return await findStored(transport, this.#namesIn(batch), batch, signal)
     } catch (error) {
       if (error instanceof NotAllowed) {
         this.#mayLook = false

@@ -144,7 +144,7 @@ export const PROBLEMS = {
   LF_POSITION_INVALID: row(
     EXIT.data,
     (d: { why: string }) => `this is not a position that logferry wrote: ${d.why}`,
-    () => 'choose a place with "logferry cursor set" or "logferry cursor skip"',
+    () => 'choose a place with "logferry cursor set -c FILE SINK CURSOR" or "logferry cursor skip -c FILE SINK"',
   ),
   LF_BOOT_UNKNOWN: row(
     EXIT.usage,
@@ -178,14 +178,24 @@ export const PROBLEMS = {
     (d: { sink: string; path: string; why: string }) =>
       `the stored position of sink "${d.sink}" cannot be used: ${d.path}: ${d.why}`,
     (d) =>
-      `choose where it goes on: "logferry cursor set ${d.sink} CURSOR" (from an entry) or "logferry cursor skip ${d.sink}" (from now)`,
+      `choose where it goes on: "logferry cursor set -c FILE ${d.sink} CURSOR" (behind an entry) or "logferry cursor skip -c FILE ${d.sink}" (from now)`,
   ),
   LF_STATE_POSITION_NEWER: row(
     EXIT.data,
     (d: { sink: string; path: string; version: number; known: number }) =>
       `the stored position of sink "${d.sink}" was written by a newer logferry: ${d.path} has version ${d.version}, this one knows ${d.known}`,
     (d) =>
-      `run the newer logferry, or choose where it goes on: "logferry cursor set ${d.sink} CURSOR" or "logferry cursor skip ${d.sink}"`,
+      `run the newer logferry, or choose where it goes on: "logferry cursor set -c FILE ${d.sink} CURSOR" or "logferry cursor skip -c FILE ${d.sink}"`,
+  ),
+  LF_CURSOR_SINK_RUNS: row(
+    EXIT.locked,
+    (d: { sink: string; holder: string }) => `the position of sink "${d.sink}" is in use by ${d.holder}`,
+    () => 'stop that one, or take the sink out of its configuration and send it SIGHUP; then give this command again',
+  ),
+  LF_SINK_UNAVAILABLE: row(
+    EXIT.unavailable,
+    (d: { sink: string; why: string }) => `the sink "${d.sink}" cannot be used: ${d.why}`,
+    () => 'logferry validate --live -c FILE looks at all sinks',
   ),
   LF_DEAD_LETTERS_DAMAGED: row(
     EXIT.data,

@@ -1,7 +1,7 @@
 // What comes back for a whole bulk request: items, or what the failure of all of it means. Invariant: an answer that is not understood, or
 // has not an item for each entry, leaves the batch in doubt.
 
-import { SinkError } from '../../src/sink.ts'
+import { type Rejection, SinkError } from '../../src/sink.ts'
 import { retryAfterMs } from '../parts/http.ts'
 import { type BulkItem, exceedsMemory, plainType } from './itemErrors.ts'
 import type { Reply } from './transport.ts'
@@ -67,8 +67,8 @@ export function unknownParameter(reply: Reply): string | undefined {
 
 const NOT_BEGUN = new Set(['cluster_block_exception', 'master_not_discovered_exception', 'circuit_breaking_exception'])
 
-/** What an answer with another status than 200 means for a bulk request with `entries` entries. */
-export function failureOfBulk(reply: Reply, entries: number): SinkError {
+/** What an answer with another status than 200 means for a bulk request with `entries` entries and so many bytes. */
+export function failureOfBulk(reply: Reply, entries: number, bytes = 0): SinkError {
   const { status, host } = reply
   const { type, reason } = errorOf(reply)
   const says = `${host} answers ${status}${type === '' ? '' : ` ${type}`}`
@@ -76,7 +76,7 @@ export function failureOfBulk(reply: Reply, entries: number): SinkError {
   const patience = asked === undefined ? {} : { retryAfterMs: asked }
   if (status === 413) return new SinkError('too-large', `${says}: the request is larger than it takes`)
   if (status === 429) {
-    if (entries > 1 && exceedsMemory(reason))
+    if (entries > 1 && exceedsMemory(reason, bytes))
       return new SinkError('too-large', `${says}: it has not the memory for so much at once`)
     return new SinkError('unavailable', `${says}: too many requests`, patience)
   }
@@ -94,10 +94,11 @@ export function failureOfBulk(reply: Reply, entries: number): SinkError {
   return new SinkError('refused', `${says}: is it Elasticsearch?`)
 }
 
-/** The answer to a request with one entry that says something about this entry: that it needs more memory than there is. */
-export function errorAlone(reply: Reply): BulkItem | undefined {
+/** What the answer to a request with one entry says about it, when that is that it needs more memory than there is. */
+export function tooLargeAlone(reply: Reply, bytes: number): Rejection | undefined {
+  if (reply.status !== 429) return undefined
   const { type, reason } = errorOf(reply)
-  return reply.status === 429 && exceedsMemory(reason) ? { status: 429, error: { type, reason } } : undefined
+  return exceedsMemory(reason, bytes) ? { index: 0, code: 'too_large', reason: `429 ${type}: ${reason}` } : undefined
 }
 
 function whyUnauthorized(reason: string): string {

@@ -68,6 +68,8 @@ const RULES: readonly Rule[] = [
     ],
     verdict: RETRY,
   },
+  // Seen as 500: "timed out while waiting for a dynamic mapping update".
+  { types: ['mapper_exception'], statuses: [500, 503], verdict: RETRY },
   {
     types: [
       'node_not_connected_exception',
@@ -187,9 +189,11 @@ export function plainType(type: unknown): string {
 
 /**
  * Whether indexing pressure refuses an operation that is by itself larger than all the memory that operations may have: then it
- * will be refused however often it is sent. The reason ends in `…_operation_bytes=N, max_…_bytes=M]`.
+ * will be refused however often it is sent. The reason ends in `…_operation_bytes=N, max_…_bytes=M]`. A request that is read piece by
+ * piece is refused with the size of one piece, so its own size counts as well.
+ * @param bytes of the request, uncompressed
  */
-export function exceedsMemory(reason: string): boolean {
+export function exceedsMemory(reason: string, bytes = 0): boolean {
   const found = /_operation_bytes=(\d+), max_\w+_bytes=(\d+)\]/.exec(reason)
-  return found !== null && Number(found[1]) > Number(found[2])
+  return found !== null && Math.max(bytes, Number(found[1])) > Number(found[2])
 }

@@ -23,6 +23,19 @@ export interface BulkReading {
   readonly obstacle: string | undefined
 }
 
+/** A reading without any outcome. */
+export const NOTHING_YET: BulkReading = {
+  delivered: 0,
+  again: 0,
+  diverted: 0,
+  retry: [],
+  rejected: [],
+  suspects: [],
+  isPressed: false,
+  isDoubtful: false,
+  obstacle: undefined,
+}
+
 /** From so many entries on it says something that all of them were refused for one reason. */
 const MANY = 10
 /** Reasons quote the entry; more than this of it helps nobody. */

@@ -62,8 +62,29 @@ function headersOf({ body, type = 'json', isGzip = false }: Ask): Record<string,
   }
 }
 
-/** Plain HTTP. */
-export async function plainTransport({ nodes, authorization, tls, proxy }: TransportOptions): Promise<Transport> {
+/** Over the official client, or over plain HTTP. */
+export async function makeTransport(
+  flavour: 'elasticsearch' | 'opensearch',
+  options: TransportOptions,
+): Promise<Transport> {
+  const { send, close } = await (flavour === 'opensearch' ? plainTransport(options) : elasticTransport(options))
+  return {
+    close,
+    send: async (ask) => {
+      for (let left = options.nodes.length; ; left--) {
+        try {
+          return await send(ask)
+        } catch (error) {
+          // What has not arrived anywhere can be sent to the next node at once.
+          const isUnsent = error instanceof SinkError && error.failure === 'unavailable'
+          if (!isUnsent || left <= 1 || ask.signal.aborted) throw error
+        }
+      }
+    },
+  }
+}
+
+async function plainTransport({ nodes, authorization, tls, proxy }: TransportOptions): Promise<Transport> {
   const client = await HttpClient.make({ urls: nodes, tls, proxy, timeoutMs: ANSWER_MS, connections: CONNECTIONS })
   return {
     send: async (ask) => {
@@ -89,8 +110,7 @@ export async function plainTransport({ nodes, authorization, tls, proxy }: Trans
 
 type Elastic = typeof import('@elastic/elasticsearch')
 
-/** The official client. */
-export async function elasticTransport(options: TransportOptions): Promise<Transport> {
+async function elasticTransport(options: TransportOptions): Promise<Transport> {
   const elastic = await import('@elastic/elasticsearch')
   const attempts: Attempts = new WeakMap()
   const client = new elastic.Client({

@@ -77,7 +77,7 @@ export const fluentdConfig = z
     }),
     compress: z.enum(['none', 'gzip', 'zstd']).default('none').meta({
       description:
-        'Compression of messages. `zstd` needs Fluentd 1.19 or Fluent Bit 4.1 or newer; other servers close the connection.',
+        'Compression of messages. `zstd` needs Fluentd 1.19 or a recent Fluent Bit; others take it for a broken message.',
     }),
     chunk_size: size()
       .prefault('1MB')
@@ -87,7 +87,7 @@ export const fluentdConfig = z
           'limit (`chunk_size_limit`, `buffer_max_size`).',
       }),
     entries: z.enum(['bin', 'str']).default('bin').meta({
-      description: 'How entries are wrapped: `str` for servers before Fluentd 0.14, which know no `bin`.',
+      description: 'How entries are wrapped: `str` for servers that know no `bin`: Fluentd 0.12 and older.',
     }),
     tls: tlsOptions().optional(),
   })

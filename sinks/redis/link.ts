@@ -7,7 +7,7 @@ import { SinkError } from '../../src/sink.ts'
 import { connectionOptions } from '../parts/tls.ts'
 import { unlessAborted } from '../parts/turns.ts'
 import { isEncrypted, type RedisConfig } from './options.ts'
-import { failureOfConnecting, RedisReply } from './replies.ts'
+import { failureOfConnecting, RedisReply, wordsOf } from './replies.ts'
 
 /** A command. */
 export interface Request {
@@ -28,7 +28,6 @@ type Library = Pick<typeof import('ioredis'), 'Cluster' | 'Command' | 'Redis'>
 
 const CONNECT_MS = 10_000
 const SENTINEL_MS = 3000
-const CLOSED = 'Connection is closed.'
 
 export class Link {
   /** The server, for people. */
@@ -251,11 +250,6 @@ function end(client: Client): void {
   // What is still awaited fails now; whoever waits knows already.
   client.on('error', () => undefined)
   client.disconnect()
-}
-
-function wordsOf(error: unknown): string {
-  const { message } = error as { message?: string }
-  return message === CLOSED ? 'the connection was lost' : (message ?? String(error))
 }
 
 function asReply(value: unknown): Reply {

@@ -83,6 +83,13 @@ export function failureOfReply(reply: RedisReply, place: string): SinkError {
   return new SinkError(meaning?.failure ?? 'in-doubt', `redis ${place}: ${reply.message}${hint}`)
 }
 
+/** An error of a connection, for people. */
+export function wordsOf(error: unknown): string {
+  const { message } = error as { message?: string }
+  if (message === undefined || message === '') return String(error)
+  return message === 'Connection is closed.' ? 'the connection was lost' : message
+}
+
 /** What an attempt to connect that failed means: nothing was sent, so nothing is in doubt. */
 export function failureOfConnecting(error: unknown, place: string): SinkError {
   if (error instanceof SinkError) return error
@@ -93,7 +100,7 @@ export function failureOfConnecting(error: unknown, place: string): SinkError {
     const found = failureOfReply(error instanceof RedisReply ? error : new RedisReply(message ?? ''), place)
     return found.failure === 'in-doubt' ? new SinkError('unavailable', found.message) : found
   }
-  const words = message === undefined || message === '' ? String(error) : message
+  const words = wordsOf(error)
   if (isTlsProblem(error)) return new SinkError('refused', `redis ${place} cannot be trusted: ${words}`)
   return new SinkError('unavailable', `cannot reach redis ${place}: ${words}`)
 }

@@ -18,6 +18,7 @@ export function buildCommands(done: (status: number) => void): Command {
   addValidate(program, done)
   addRead(program, done)
   addBackfill(program, done)
+  addCursor(program, done)
   addSinks(program, done)
   program.addHelpText(
     'after',
@@ -132,6 +133,66 @@ ${examples([
   )
 }
 
+function addCursor(program: Command, done: Done): void {
+  const command = program
+    .command('cursor')
+    .description('Where the sinks stand in the journal, and how to have one go on elsewhere.')
+    .addHelpText(
+      'after',
+      `
+set and skip are refused (exit status 75) while a daemon runs the sink.
+${examples(['logferry cursor show -c /etc/logferry.yaml', 'logferry cursor set --help'])}`,
+    )
+  const show = command
+    .command('show')
+    .description('Print the last settled entry per sink and source, and how many entries and how much time follow it.')
+    .argument('[sink]', 'only this one')
+  withState(show)
+    .option('--source <source>', 'only this source: a machine id, with .NAMESPACE where there is one')
+    .option('--json', 'print them as JSON')
+    .addHelpText(
+      'after',
+      examples(['logferry cursor show -c /etc/logferry.yaml', 'logferry cursor show -c logferry.yaml search --json']),
+    )
+  debug(show).action(async (sink, options) => done(await (await import('./cursor.ts')).show(sink, options)))
+  const set = command
+    .command('set')
+    .description('Have a sink go on elsewhere, also when its stored position is damaged.')
+    .argument('<sink>', 'its name in the configuration')
+    .argument(
+      '<place>',
+      'a cursor (goes on behind that entry), now, oldest, or a time: "2026-01-31 18:00:00", "2h ago"',
+    )
+  withState(set)
+    .option('--source <source>', 'only in this source; the others stay where they are')
+    .addHelpText(
+      'after',
+      examples([
+        `logferry cursor set -c /etc/logferry.yaml search 's=9f2c…;i=4d2;b=…;m=…;t=…;x=…'`,
+        'logferry cursor set -c /etc/logferry.yaml search "2026-01-31 18:00:00"',
+        'logferry cursor set -c /etc/logferry.yaml search oldest',
+      ]),
+    )
+  debug(set).action(async (sink, place, options) => done(await (await import('./cursor.ts')).set(sink, place, options)))
+  const skip = command
+    .command('skip')
+    .description('Have a sink leave out its next entries, or everything up to now.')
+    .argument('<sink>', 'its name in the configuration')
+    .argument('[count]', 'so many entries, of those that its match lets through; left out: all up to now')
+  withState(skip)
+    .option('--source <source>', 'only in this source')
+    .addHelpText(
+      'after',
+      examples([
+        'logferry cursor skip -c /etc/logferry.yaml search',
+        'logferry cursor skip -c /etc/logferry.yaml search 1',
+      ]),
+    )
+  debug(skip).action(async (sink, count, options) =>
+    done(await (await import('./cursor.ts')).skip(sink, count, options)),
+  )
+}
+
 function addSinks(program: Command, done: Done): void {
   const command = program
     .command('sinks')
@@ -156,6 +217,13 @@ function addFilters(command: Command): void {
     .option('-t, --identifier <text>', 'with this syslog identifier; can be repeated', collect)
     .option('-p, --priority <level>', 'at least this important (0-7, emerg … debug), or a range: warning..err')
     .option('--match <FIELD=value>', 'the same as a bare FIELD=value; can be repeated')
+}
+
+/** For commands beside the daemon: its configuration and its state folder. */
+function withState(command: Command): Command {
+  return command
+    .requiredOption('-c, --config <file>', 'configuration file')
+    .option('--state <directory>', "state folder, in place of the configuration's")
 }
 
 /** Common to all: how much is told about an error. */

@@ -29,7 +29,7 @@ async function run(args: readonly string[]): Promise<number> {
   const program = buildCommands((result) => {
     status = result
   })
-  const command = program.commands.find((known) => known.name() === args[0])
+  const command = findCommand(program, args)
   try {
     if (args.length === 0) {
       complain(program.helpInformation().trimEnd())
@@ -44,10 +44,29 @@ async function run(args: readonly string[]): Promise<number> {
   return status
 }
 
+/** The command that the first arguments name: `run`, or `cursor show`. */
+function findCommand(program: Command, args: readonly string[]): Command | undefined {
+  const command = program.commands.find((known) => known.name() === args[0])
+  return command?.commands.find((known) => known.name() === args[1]) ?? command
+}
+
+/** A command's name as it is called: `cursor show`. */
+function fullName(command: Command): string {
+  const above = command.parent
+  return above?.parent == null ? command.name() : `${fullName(above)} ${command.name()}`
+}
+
 /** commander's own messages in our form: one line, and a hint with the nearest right name or where to look. */
 function usageProblem(error: CommanderError, command: Command | undefined): Problem {
   const [first = '', ...more] = error.message.replace(/^error: /, '').split('\n')
   const near = /\(Did you mean (?:one of )?(.*)\?\)/.exec(more.join(' '))?.[1]
-  const help = `see logferry ${command === undefined ? '' : `${command.name()} `}--help`
+  const help = `see logferry ${command === undefined ? '' : `${fullName(command)} `}--help`
+  if (error.code === 'commander.help' && command !== undefined) {
+    const names = command.commands.map((below) => `${fullName(command)} ${below.name()}`)
+    return problem('LF_USAGE', {
+      text: `${fullName(command)} does nothing by itself`,
+      hint: `${names.join(', ')}; ${help}`,
+    })
+  }
   return problem('LF_USAGE', { text: first, hint: near === undefined ? help : `did you mean ${near}? ${help}` })
 }

@@ -1,19 +1,30 @@
 // One byte budget for everything that is kept only to be fast or to be shared: windows, caches, batches near the head.
 // Who holds memory registers it; when the sum passes the limit, the least recently used holders are told to let go.
 
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
 /** Something that can give its memory back at any time and build it again later. */
 export interface MemoryHolder {
   /** Drop the memory. Called from within another holder's `use`; must not call the budget. */
   release(): void
 }
 
+/**
+ * Buffers lie outside V8's heap, and V8 lets 64 MB of such garbage gather before it looks for any (its soft limit for external
+ * allocations). For a process that is to take 150 MB that is too late, so it is told after so many bytes: some ten times in
+ * a million entries, 10 ms each.
+ */
+const COLLECT_AFTER = 12 * 2 ** 20
+
 export class MemoryBudget {
   readonly limit: number
   #used = 0
+  #garbage = 0
   // Insertion order is age: a holder is moved to the end whenever it is used.
   readonly #sizes = new Map<MemoryHolder, number>()
 
-  /** @param limit bytes, for example 64 MiB */
+  /** @param limit bytes, for example 32 MiB */
   constructor(limit: number) {
     this.limit = limit
   }
@@ -24,14 +35,17 @@ export class MemoryBudget {
 
   /** Says that `holder` now holds `bytes` and is in use; releases the least recently used others until all fits. */
   use(holder: MemoryHolder, bytes: number): void {
-    this.#used += bytes - (this.#sizes.get(holder) ?? 0)
+    const before = this.#sizes.get(holder) ?? 0
+    this.#used += bytes - before
     this.#sizes.delete(holder)
     this.#sizes.set(holder, bytes)
+    if (bytes < before) this.#garbage += before - bytes
     if (this.#used <= this.limit) return
     for (const [other, size] of this.#sizes) {
       if (other === holder) continue
       this.#sizes.delete(other)
       this.#used -= size
+      this.#garbage += size
       other.release()
       if (this.#used <= this.limit) return
     }
@@ -39,7 +53,31 @@ export class MemoryBudget {
 
   /** Says that `holder` holds nothing any more. */
   forget(holder: MemoryHolder): void {
-    this.#used -= this.#sizes.get(holder) ?? 0
+    const size = this.#sizes.get(holder) ?? 0
+    this.#used -= size
+    this.#garbage += size
     this.#sizes.delete(holder)
   }
+
+  /**
+   * Says that `bytes` beside those of holders were made and will soon be garbage. Called where nothing is half done, once for each
+   * chunk of entries: the place where garbage is collected when enough has gathered.
+   */
+  spend(bytes: number): void {
+    this.#garbage += bytes
+    if (this.#garbage < COLLECT_AFTER) return
+    this.#garbage = 0
+    collect()
+  }
+}
+
+let collector: (() => void) | undefined
+
+// Node gives `gc` only to those who ask for it by a flag; a flag that is set later counts for contexts made after it.
+function collect(): void {
+  if (collector === undefined) {
+    setFlagsFromString('--expose-gc')
+    collector = runInNewContext('gc') as () => void
+  }
+  collector()
 }

@@ -137,6 +137,21 @@ export class JournalReader {
     }
   }
 
+  /**
+   * Where a sink stands that has everything up to the entry of a cursor, that one included; where it is gone, up to its place.
+   * Leaves this reader where it is.
+   */
+  positionAt(cursor: CursorParts): PositionState {
+    const { source } = this.#options
+    const back = new JournalReader(this.#set, { reverse: true, ...(source === undefined ? {} : { source }) })
+    try {
+      back.seekCursor(cursor, false)
+      return back.#positionBefore(0)
+    } finally {
+      back.close()
+    }
+  }
+
   // Reading
 
   /** The file whose loaded entry is the next one, until the next call. undefined: there is nothing more now. */

@@ -11,8 +11,40 @@ export interface Groups {
 
 /** Groups the `count` entries of these parts. */
 export function groupEntries(parts: readonly Part[], count: number): Groups {
+  if (parts.some(({ chunk }) => chunk.fields !== undefined)) return groupByBytes(parts, count)
+  return groupByTable(parts, count)
+}
+
+/** The groups that the walk has noted, numbered anew: a batch has few of a table's many. */
+function groupByTable(parts: readonly Part[], count: number): Groups {
   const at = new Uint32Array(count)
-  if (parts.every(({ chunk }) => chunk.fields === undefined)) return { at, first: new Uint32Array(count === 0 ? 0 : 1) }
+  const first: number[] = []
+  const numbers = new Map<object | undefined, Int32Array>()
+  let entry = 0
+  for (const { chunk, from, to } of parts) {
+    const { groups } = chunk
+    let numberOf = numbers.get(groups?.table)
+    if (numberOf === undefined || numberOf.length < (groups?.table.count ?? 1)) {
+      const larger = new Int32Array(groups?.table.count ?? 1).fill(-1)
+      if (numberOf !== undefined) larger.set(numberOf)
+      numberOf = larger
+      numbers.set(groups?.table, numberOf)
+    }
+    for (let index = from; index < to; index++) {
+      const group = groups?.at[index] ?? 0
+      let number = numberOf[group] as number
+      if (number < 0) {
+        number = first.push(entry) - 1
+        numberOf[group] = number
+      }
+      at[entry++] = number
+    }
+  }
+  return { at, first: Uint32Array.from(first) }
+}
+
+function groupByBytes(parts: readonly Part[], count: number): Groups {
+  const at = new Uint32Array(count)
   const first: number[] = []
   // Where the bytes of each group's first entry are.
   const sources: Uint8Array[] = []

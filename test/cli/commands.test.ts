@@ -34,6 +34,8 @@ describe('--help', () => {
         backfill [options] [matches...]  Ship a range of the journal to one sink,
                                          once. Goes on where it was when it is called
                                          again.
+        cursor                           Where the sinks stand in the journal, and how
+                                         to have one go on elsewhere.
         sinks [options] [name]           The kinds of sinks that can be configured,
                                          with their options.
 

@@ -2,6 +2,7 @@
 
 import type { JournalFile } from '../file/file.ts'
 import { Output } from './output.ts'
+import type { Watch } from './watch.ts'
 
 /** Turns loaded entries into records, one after the other in `out[0..length)`. */
 export abstract class Encoder extends Output {
@@ -10,6 +11,11 @@ export abstract class Encoder extends Output {
    * @param ordinal the entry's number among those equal in all four parts of their identity (it goes into the key)
    */
   abstract encode(file: JournalFile, ordinal: number): void
+
+  /** Notes from now on which values each entry has of these fields; undefined where the encoder cannot. Before the first entry. */
+  watch(_fields: readonly string[]): Watch | undefined {
+    return undefined
+  }
 
   /** Gives back what the encoder keeps of files. It can go on being used, only slower at first. */
   close(): void {}

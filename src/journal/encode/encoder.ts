@@ -14,6 +14,7 @@ import type { EncoderSpec, RecordSpec } from './spec.ts'
 
 export { Encoder } from './base.ts'
 export { type EncoderSpec, encoderKey, type FieldRules, type RecordSpec, type TextOptions } from './spec.ts'
+export type { GroupTable } from './watch.ts'
 
 /** Makes an encoder. What it keeps of files counts towards `memory`. */
 export function createEncoder(spec: EncoderSpec, memory: MemoryBudget): Encoder {

@@ -11,6 +11,7 @@ import { FileCaches } from './fileCaches.ts'
 import { gather } from './gather.ts'
 import type { Head } from './head.ts'
 import type { Output } from './output.ts'
+import { Watch } from './watch.ts'
 
 /** The value has company outside its field (base64 of the exact bytes), written by `extra`. */
 export const EXTRA = 1 << 16
@@ -18,6 +19,8 @@ export const EXTRA = 1 << 16
 export const GATHER = 1 << 17
 /** Nothing with it may be kept. */
 const PASSING = 1 << 18
+/** A field that is watched. */
+const WATCHED = 1 << 19
 const SLOT_MASK = 0xffff
 
 /** Items at least this far before their ENTRY were not written for it: they are shared. */
@@ -27,6 +30,8 @@ export const YOUNG = 1 << 17
 const DROPPED = -1
 /** Not readable, not complete yet, or to be noticed each time: nothing with it may be kept. */
 const LOST = -2
+/** Not in the record, but watched. */
+const WATCHED_ONLY = -3
 
 /** Fixed bytes in front of a value: as one-byte text, and as little-endian words, zeroes behind the last byte. */
 export interface Lead {
@@ -96,12 +101,23 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
   #serial = 0
   // The slots of the run that is being built.
   readonly #slots = new Int32Array(RUN_ITEMS)
+  #watch: Watch | undefined
 
   constructor(form: FlatForm<Field>, memory: MemoryBudget) {
     super()
     this.#form = form
     this.#table = new FieldTable((name, id) => form.field(name, id))
     this.#caches = new FileCaches(this, memory)
+  }
+
+  override watch(fields: readonly string[]): Watch {
+    this.#watch = new Watch(fields)
+    return this.#watch
+  }
+
+  override reset(): void {
+    super.reset()
+    this.#watch?.reset()
   }
 
   override encode(file: JournalFile, ordinal: number): void {
@@ -112,6 +128,8 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
       this.#cache = cache
     }
     cache.touch()
+    const watch = this.#watch
+    if (watch !== undefined) watch.begin(file)
     const form = this.#form
     const start = this.length
     form.head.write(this, file, ordinal)
@@ -135,6 +153,7 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
       this.length += bytes.length
       k = run.count
       pairs = run.pairs
+      if (watch !== undefined && run.marks !== undefined) watch.takeItems(file, k, run.marks as number[])
     }
 
     // A DATA behind the entry before was written for this one, so it cannot be among the kept.
@@ -202,14 +221,17 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
       if (this.length + length > this.out.length) this.room(length)
       this.out.latin1Write(text, this.length, length)
       this.length += length
-      return cache.notes[place]
+      const note = cache.notes[place]
+      if (note === WATCHED_ONLY || (note > 0 && (note & WATCHED) !== 0)) this.#watch?.again(file, offset, key)
+      return note
     }
     if (!file.payload(offset)) return LOST
     const shared = file.shared
     const field = this.#table.find(file.bytes, file.start, file.equals)
     const from = this.length
     if (!field.kept) this.#form.notice(file)
-    let note = field.kept ? DROPPED : LOST
+    const isWatched = this.#watch?.see(file, key) ?? false
+    let note = field.kept ? (isWatched ? WATCHED_ONLY : DROPPED) : LOST
     if (!field.drop) {
       const lead = field.lead
       this.room(lead.length + 4)
@@ -219,7 +241,7 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
       this.length = from + lead.length
       const flags = this.#form.value(this, file, field)
       if ((flags & EXTRA) !== 0) this.#form.extra(this, field)
-      note = field.kept ? field.slot | flags : field.slot | flags | PASSING
+      note = field.slot | flags | (field.kept ? 0 : PASSING) | (isWatched ? WATCHED : 0)
     }
     if (shared && field.kept && key <= 0xffffffff) cache.keep(key, this.out, from, this.length, note)
     return note
@@ -228,12 +250,14 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
   #keepRun(file: JournalFile, count: number, slotCount: number, from: number, pairs: number, again: boolean): void {
     const bytes = this.out.subarray(from, again ? from : this.length)
     const { itemWords, itemBase, itemStride } = file
-    this.#cache?.keepRun(itemWords, itemBase, itemStride, count, this.#slots, slotCount, bytes, pairs, again)
+    const marks = this.#watch?.marks()
+    this.#cache?.keepRun(itemWords, itemBase, itemStride, count, this.#slots, slotCount, bytes, pairs, again, marks)
   }
 
   #gather(file: JournalFile, start: number, afterHead: number): void {
     this.length = afterHead
-    const pairs = gather(this, file, this.#form, this.#table)
+    this.#watch?.begin(file)
+    const pairs = gather(this, file, this.#form, this.#table, this.#watch)
     this.#form.end(this, start, pairs)
   }
 }

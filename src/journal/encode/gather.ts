@@ -5,6 +5,7 @@ import type { JournalFile } from '../file/file.ts'
 import type { FieldTable } from './fieldTable.ts'
 import type { FlatField, FlatForm, GatheredItem } from './flat.ts'
 import type { Output } from './output.ts'
+import type { Watch } from './watch.ts'
 
 /** Appends the fields of the file's loaded entry after the head; returns how many name–value pairs these are. */
 export function gather<Field extends FlatField>(
@@ -12,12 +13,14 @@ export function gather<Field extends FlatField>(
   file: JournalFile,
   form: FlatForm<Field>,
   table: FieldTable<Field>,
+  watch: Watch | undefined,
 ): number {
   const offsets = itemOffsets(file)
   const items: GatheredItem<Field>[] = []
   const from = output.length
   for (const offset of offsets) {
     if (!file.payload(offset)) continue
+    watch?.see(file, offset / 8)
     const field = table.find(file.bytes, file.start, file.equals)
     if (!field.kept) form.notice(file)
     if (field.drop) continue

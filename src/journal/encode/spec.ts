@@ -29,7 +29,7 @@ export interface TextOptions {
   readonly boots?: boolean
 }
 
-/** What sinks get, sinks.md § 1. */
+/** What sinks get. */
 export interface RecordSpec {
   readonly format: 'record'
   readonly encoding: 'json' | 'msgpack' | 'journal-export'

@@ -168,6 +168,7 @@ export class CutBatch implements Batch {
   /** The entry's fields in journal export format, as far as `traits.fields` ask for them; undefined when they ask for none. */
   fieldBytes(index: number): Uint8Array | undefined {
     const { chunk, index: inChunk } = this.#place(index)
+    if (chunk.groups !== undefined) return chunk.groups.table.bytesOf(chunk.groups.at[inChunk] ?? 0)
     if (chunk.fields === undefined) return undefined
     const { bytes, ends } = chunk.fields
     return bytes.subarray(inChunk === 0 ? 0 : ends[inChunk - 1], ends[inChunk])

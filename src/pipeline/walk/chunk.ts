@@ -2,7 +2,7 @@
 // them out. Everything behind it (walk.ts) knows journal files, everything before it only these types.
 // Invariant: a chunk never changes after it was made, and no position in it depends on who reads it.
 
-import type { EncoderSpec } from '../../journal/encode/encoder.ts'
+import type { EncoderSpec, GroupTable } from '../../journal/encode/encoder.ts'
 import type { Match } from '../../journal/match.ts'
 import type { Start } from '../../journal/position.ts'
 import type { Advanced, Cursor, Position } from '../../sink.ts'
@@ -29,8 +29,10 @@ export interface Chunk {
   readonly largest: number
   /** Entries that the journal itself no longer holds, met in this chunk. */
   readonly missing: number
-  /** Fields for `Entry.get`, in journal export format; undefined when no sink of these asks for any. */
+  /** Fields for `Entry.get`, in journal export format; undefined when no sink of these asks for any, or `groups` has them. */
   readonly fields: { readonly bytes: Uint8Array<ArrayBuffer>; readonly ends: Uint32Array } | undefined
+  /** The same where few fields are asked for: entry i has those of group `at[i]` of the table, which several chunks share. */
+  readonly groups?: { readonly at: Uint32Array; readonly table: Pick<GroupTable, 'count' | 'bytesOf'> } | undefined
   cursor(index: number): Cursor
   /**
    * So many of its entries, given out in a part, are settled and will not be read again by whoever got them. When all takers

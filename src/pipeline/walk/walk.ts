@@ -27,6 +27,9 @@ const RECYCLED_MOST = 2
 const RUN_BYTES = 4 * 1024 * 1024
 const RUN_READ = 32_768
 
+/** Bytes beside its record that a chunk takes for an entry: key, end and mark; and what decompressing it left behind. */
+const SPENT_PER_ENTRY = 200
+
 /** What walks count. */
 export interface WalkCounts {
   read(entries: number, bytes: number): void
@@ -44,12 +47,13 @@ export class Walk implements MemoryHolder {
   readonly #counts: WalkCounts
   readonly #reader: JournalReader
   readonly #encoder: Encoder | undefined
+  readonly #watch: ReturnType<Encoder['watch']>
   readonly #fieldsEncoder: Encoder | undefined
   readonly #match: CompiledMatch | undefined
   readonly #gap: 0 | 1
   #state: PositionState
   readonly #marks = new Marks(1024)
-  // Of the chunk that is being made: ends of records and of fields, keys, and where a batch must not end.
+  // Of the chunk that is being made: ends of records, ends or groups of fields, keys, and where a batch must not end.
   #ends = new Uint32Array(1024)
   #fieldEnds = new Uint32Array(1024)
   #keys = new Uint8Array(1024 * KEY_BYTES)
@@ -85,7 +89,11 @@ export class Walk implements MemoryHolder {
     this.floorUs = start.floor.realtime
     this.#reader = new JournalReader(set, { source: spec.source, ...(end === undefined ? {} : { end }) })
     this.#encoder = spec.encoder === undefined ? undefined : createEncoder(spec.encoder, memory)
-    this.#fieldsEncoder = spec.fields?.length === 0 ? undefined : createEncoder(fieldsSpec(spec.fields), memory)
+    const asked = spec.fields
+    // The record's encoder notes a few fields on its way; for all of them, and where it cannot, there is another encoder.
+    this.#watch = asked === undefined || asked.length === 0 ? undefined : this.#encoder?.watch(asked)
+    this.#fieldsEncoder =
+      asked?.length === 0 || this.#watch !== undefined ? undefined : createEncoder(fieldsSpec(asked), memory)
     this.#match = spec.match.length === 0 ? undefined : new CompiledMatch(spec.match)
     this.#gap = isJson(spec.encoder) ? 1 : 0
     this.#reader.seekPosition(start)
@@ -154,6 +162,7 @@ export class Walk implements MemoryHolder {
     this.#reader.prune(end)
     const chunk = this.#finish(before, end, closed, largest, missing)
     this.#counts.read(read, chunk.records.length)
+    this.#memory.spend(read * SPENT_PER_ENTRY)
     for (const file of files) this.#counts.damage(file)
     this.#keep(chunk, keepBytes)
     return chunk
@@ -224,7 +233,8 @@ export class Walk implements MemoryHolder {
         this.#ends[count] = encoder.length - this.#gap
         size = encoder.length - this.#gap - start
       }
-      if (this.#fieldsEncoder !== undefined) {
+      if (this.#watch !== undefined) this.#fieldEnds[count] = this.#watch.group
+      else if (this.#fieldsEncoder !== undefined) {
         this.#fieldsEncoder.encode(file, this.#pendingOrdinal)
         this.#fieldEnds[count] = this.#fieldsEncoder.length
       }
@@ -257,6 +267,7 @@ export class Walk implements MemoryHolder {
         this.#fieldsEncoder === undefined
           ? undefined
           : { bytes: copyOut(this.#fieldsEncoder), ends: this.#fieldEnds.slice(0, count) },
+      groups: this.#watch === undefined ? undefined : { at: this.#fieldEnds.slice(0, count), table: this.#watch.table },
       marks: this.#marks.snapshot(),
       number: this.#number++,
       before,

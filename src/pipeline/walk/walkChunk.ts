@@ -20,6 +20,7 @@ export class WalkChunk implements Chunk {
   readonly largest: number
   readonly missing: number
   readonly fields: Chunk['fields']
+  readonly groups: Chunk['groups']
   readonly marks: Marks
   /** Number in its walk. */
   readonly number: number
@@ -47,6 +48,7 @@ export class WalkChunk implements Chunk {
     this.largest = parts.largest
     this.missing = parts.missing
     this.fields = parts.fields
+    this.groups = parts.groups
     this.marks = parts.marks
     this.number = parts.number
     this.before = parts.before

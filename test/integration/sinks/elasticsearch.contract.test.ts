@@ -36,8 +36,7 @@ describeWith(['mvn'], 'the elasticsearch sink', () => {
       received: async ({ index }) => (await storedIn(server, index)).map(({ source }) => source),
       order: 'an index has no order',
       refuse: async ({ index }, batch, indexes) => {
-        // The priorities of those that are to be refused are no IP addresses; nor are those of others, which are left out.
-        await server.ask('PUT', `/${index}`, { mappings: { dynamic: false, properties: { REFUSED: { type: 'ip' } } } })
+        await server.ask('PUT', `/${index}`, { mappings: { dynamic: false, properties: { ADDRESS_: { type: 'ip' } } } })
         for (const at of indexes) spoil(batch, at)
       },
       outage: {
@@ -55,9 +54,9 @@ describeWith(['mvn'], 'the elasticsearch sink', () => {
   }
 })
 
-/** Writes a value that is no IP address over a field of the record, without changing its length. */
+/** Makes the priority of a record something that is no IP address, by a name of the same length. */
 function spoil({ records, ends }: { records: Uint8Array; ends: Uint32Array }, index: number): void {
   const start = index === 0 ? 0 : (ends[index - 1] ?? 0) + 1
   const view = Buffer.from(records.buffer, records.byteOffset + start, (ends[index] ?? 0) - start)
-  view.write('"REFUSED":', view.indexOf('"PRIORITY":'))
+  view.write('"ADDRESS_":', view.indexOf('"PRIORITY":'))
 }

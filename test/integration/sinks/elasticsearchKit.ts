@@ -1,7 +1,7 @@
 // What is stored in a real Elasticsearch, byte for byte, and sinks that write into it.
 import elasticsearch, { ElasticsearchSink } from '../../../sinks/elasticsearch.ts'
-import type { Batch, Receipt, SinkError } from '../../../src/sink.ts'
-import { delivery, type TestHost, testHost } from '../../contract/sinkContract.ts'
+import type { Batch, Receipt, SinkError, SinkHost } from '../../../src/sink.ts'
+import { delivery, testHost } from '../../contract/sinkContract.ts'
 import type { Elasticsearch } from '../../support/services.ts'
 
 export const NEVER = new AbortController().signal
@@ -13,7 +13,7 @@ export interface Stored {
   readonly source: Buffer
 }
 
-export function sinkFor(urls: readonly string[], options: object = {}, host: TestHost = testHost()): ElasticsearchSink {
+export function sinkFor(urls: readonly string[], options: object = {}, host: SinkHost = testHost()): ElasticsearchSink {
   const config = elasticsearch.config['~standard'].validate({ nodes: urls, ...options })
   if (config instanceof Promise || config.issues !== undefined) throw new Error(JSON.stringify(config))
   return new ElasticsearchSink(config.value, host)
@@ -22,7 +22,7 @@ export function sinkFor(urls: readonly string[], options: object = {}, host: Tes
 export async function openSink(
   urls: readonly string[],
   options: object = {},
-  host: TestHost = testHost(),
+  host: SinkHost = testHost(),
 ): Promise<ElasticsearchSink> {
   const sink = sinkFor(urls, options, host)
   await sink.open(NEVER)
@@ -41,13 +41,14 @@ export async function outcomeOf(sink: ElasticsearchSink, batch: Batch): Promise<
 
 /** Writes as the pipeline would, until everything is delivered. Other failures than `expected` are thrown. */
 export async function deliver(sink: ElasticsearchSink, batch: Batch, expected: RegExp): Promise<void> {
-  for (let attempt = 1; attempt < 100; attempt++) {
+  const end = Date.now() + 90_000
+  for (let attempt = 1; Date.now() < end; attempt++) {
     const outcome = await outcomeOf(sink, { ...batch, attempt })
     if (outcome === 'delivered') return
     if (typeof outcome === 'string' && !expected.test(outcome)) throw new Error(outcome)
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
-  throw new Error('not delivered after 100 attempts')
+  throw new Error('not delivered within 90 s')
 }
 
 /** How many documents an index, data stream or pattern has. */

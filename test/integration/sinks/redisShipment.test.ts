@@ -116,13 +116,15 @@ describeWith(
         const key = `cut-${mode}`
         const config = configure(
           'large',
-          `{ type: redis, url: "redis://127.0.0.1:${proxy.port}", mode: ${mode}, key: ${key}, batch: { entries: 500 }, retry: { cap: 100ms } }`,
+          `{ type: redis, url: "redis://127.0.0.1:${proxy.port}", mode: ${mode}, key: ${key}, batch: { entries: 500 }, retry: { base: 20ms, cap: 100ms } }`,
         )
         const run = startLogferry(['run', '-c', config])
         for (let cut = 0; cut < CUTS; cut++) {
           await waitForLength(mode, key, Math.floor((ENTRIES / (CUTS + 2)) * cut), () => run.child.exitCode !== null)
           const direction = cut % 2 === 0 ? 'reply' : 'request'
-          await proxy.cutAfter(direction === 'reply' ? 0 : Math.floor(Math.random() * 400_000), direction)
+          const bytes = direction === 'reply' ? 0 : Math.floor(Math.random() * 400_000)
+          const isOver = run.ended.then((status) => expect([status, run.stderr()]).toBe('still running'))
+          await Promise.race([proxy.cutAfter(bytes, direction), isOver])
         }
         await waitForLength(mode, key, ENTRIES, () => run.child.exitCode !== null)
         await sleep(200)
@@ -166,7 +168,7 @@ describeWith(
         "local batch = redis.call('lrange', KEYS[1], 0, ARGV[1] - 1) redis.call('ltrim', KEYS[1], ARGV[1], -1) return batch"
       for (let isOver = false; ; ) {
         most = Math.max(most, await client.llen('logstash'))
-        const batch = (await client.evalBuffer(script, 1, 'logstash', 125)) as Buffer[]
+        const batch = (await client.callBuffer('EVAL', script, 1, 'logstash', 125)) as Buffer[]
         taken.push(...batch)
         if (batch.length > 0) continue
         if (isOver) break

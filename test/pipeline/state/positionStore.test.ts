@@ -139,7 +139,7 @@ it('refuses to choose a place when both files are damaged, and leaves them alone
   writeFileSync(synced, readFileSync(synced, 'utf8').replace('"a"', '"b"'))
   const held = open(state)
   expect(problemOf(() => held.load('search')).replaceAll(state, 'STATE')).toMatchInlineSnapshot(
-    `"LF_STATE_POSITION_DAMAGED: the stored position of sink "search" cannot be used: STATE/search/position.json: it is empty (choose where it goes on: "logferry cursor set search CURSOR" (from an entry) or "logferry cursor skip search" (from now))"`,
+    `"LF_STATE_POSITION_DAMAGED: the stored position of sink "search" cannot be used: STATE/search/position.json: it is empty (choose where it goes on: "logferry cursor set -c FILE search CURSOR" (behind an entry) or "logferry cursor skip -c FILE search" (from now))"`,
   )
   expect(() => held.save('search', MACHINE, { position: 'c' })).toThrow('cannot be used')
   await held.close()

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { errorAlone, failureOfBulk, readItems200, unknownParameter } from '../../../sinks/elasticsearch/answer.ts'
+import { failureOfBulk, readItems200, tooLargeAlone, unknownParameter } from '../../../sinks/elasticsearch/answer.ts'
 import type { Reply } from '../../../sinks/elasticsearch/transport.ts'
 import { SinkError } from '../../../src/sink.ts'
 
@@ -86,6 +86,16 @@ describe('failureOfBulk', () => {
     expect(error.message).toMatch(/^es:9200 answers \d+/)
   })
 
+  it('is too large when the request is larger than all memory for operations, of which the server has read a piece', () => {
+    const piece =
+      '[coordinating_and_primary_bytes=50380, coordinating_operation_bytes=10076, max_coordinating_bytes=51200]'
+    const refused = failed(429, 'es_rejected_execution_exception', piece)
+    expect(failureOfBulk(refused, 2, 51_000).failure).toBe('unavailable')
+    expect(failureOfBulk(refused, 2, 52_000).failure).toBe('too-large')
+    expect(tooLargeAlone(refused, 51_000)).toBeUndefined()
+    expect(tooLargeAlone(refused, 52_000)).toMatchObject({ index: 0, code: 'too_large' })
+  })
+
   it('waits as long as the server says', () => {
     expect(failureOfBulk(reply(429, '', { 'retry-after': '7' }), 2).retryAfterMs).toBe(7000)
     expect(failureOfBulk(reply(503, '', { 'retry-after': '7' }), 2).retryAfterMs).toBe(7000)
@@ -101,7 +111,7 @@ describe('failureOfBulk', () => {
 
   it('takes a request with one entry that no memory is large enough for as an answer about this entry', () => {
     const reason = '[coordinating_operation_bytes=700, max_coordinating_bytes=512]'
-    expect(errorAlone(failed(429, 'es_rejected_execution_exception', reason))?.status).toBe(429)
-    expect(errorAlone(failed(429, 'es_rejected_execution_exception', 'queue is full'))).toBeUndefined()
+    expect(tooLargeAlone(failed(429, 'es_rejected_execution_exception', reason), 1)?.code).toBe('too_large')
+    expect(tooLargeAlone(failed(429, 'es_rejected_execution_exception', 'queue is full'), 1)).toBeUndefined()
   })
 })

@@ -74,6 +74,7 @@ const RECORDED: readonly [verdict: string, status: number, type: string, reason:
   ['retry', 503, 'cluster_block_exception', 'blocked by: [SERVICE_UNAVAILABLE/2/no master];'],
   ['retry', 503, 'master_not_discovered_exception', ''],
   ['retry', 503, 'process_cluster_event_timeout_exception', 'failed to process cluster event (put-mapping) within 30s'],
+  ['retry', 500, 'mapper_exception', 'timed out while waiting for a dynamic mapping update'],
   [
     'retry',
     503,

@@ -1,4 +1,4 @@
-// Encoder for shape `ecs`: a nested document an entry (sinks.md § 1.2). Values are kept per DATA as they are written in the document; the entry's
+// Encoder for shape `ecs`: a nested document an entry. Values are kept per DATA as they are written in the document; the entry's
 // old items, put together, are kept as a run with its objects closed, all but journald.custom, so that what usually follows (the message,
 // an application's own fields) can be added without opening it again. Anything else is put together from the values.
 

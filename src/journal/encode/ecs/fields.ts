@@ -1,4 +1,4 @@
-// Where journald's fields go in Elastic Common Schema: as Filebeat's journald input has it since 8.18 (sinks.md § 1.2), so that its dashboards
+// Where journald's fields go in Elastic Common Schema: as Filebeat's journald input has it since 8.18, so that its dashboards
 // work, and a few members of ours. Paths are written with dots; each part but the last is an object.
 
 /** Fields that have a say in members made of several fields. */

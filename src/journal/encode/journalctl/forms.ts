@@ -1,4 +1,4 @@
-// The flat forms that journalctl prints: `json` and `export`. Source: systemd logs-show.c; what is text and what binary: spec in utf8.ts.
+// The flat forms that journalctl prints: `json` and `export`. Source: systemd logs-show.c; what is text and what is binary stands in utf8.ts.
 
 import type { JournalFile } from '../../file/file.ts'
 import { copyText } from '../bytes/copy.ts'

@@ -1,4 +1,4 @@
-// What sinks get in shape `journal` as JSON: one flat object a line, values as strings (sinks.md § 1.1, § 1.6). Nothing is lost: a value that is
+// What sinks get in shape `journal` as JSON: one flat object a line, values as strings. Nothing is lost: a value that is
 // not UTF-8 has its exact bytes beside it, a value that is cut is named, fields beyond the limit of names are kept in one list.
 
 import type { JournalFile } from '../../file/file.ts'

@@ -1,4 +1,4 @@
-// What sinks get in shape `journal` as MessagePack: one flat map an entry, the members of the JSON form (sinks.md § 5.2). A value is a str when
+// What sinks get in shape `journal` as MessagePack: one flat map an entry, the members of the JSON form. A value is a str when
 // it is UTF-8, else a bin with the exact bytes, so nothing has to stand beside it.
 
 import type { JournalFile } from '../../file/file.ts'

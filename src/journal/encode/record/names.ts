@@ -1,4 +1,4 @@
-// Which fields a record in shape `journal` has and what they are called there (sinks.md § 1.6): rules, constants, the limit of names. The
+// Which fields a record in shape `journal` has and what they are called there: rules, constants, the limit of names. The
 // same for all encodings.
 
 import type { FlatField, Lead } from '../flat.ts'
