@@ -182,22 +182,44 @@ function replyToScript([, keyCount = '0', ...rest]: readonly string[], bytes: nu
   return ':1\r\n'
 }
 
-/** PackedForward: arrays of a tag, packed entries, and options with their number and the chunk's id, which is the ack. */
+/**
+ * PackedForward: arrays of a tag, packed entries, and options with their number and the chunk's id, which is the ack. The entries are skipped
+ * as they come: a receiver that copies them takes the memory's time from the shipper.
+ */
 function receiveForward(socket: Socket): void {
   let rest: Buffer = Buffer.alloc(0)
+  // Of the packed entries: their size, and how much of them is still to come.
+  let packedBytes = 0
+  let missing = 0
+  let isInOptions = false
   socket.on('data', (piece: Buffer) => {
-    rest = rest.length === 0 ? piece : Buffer.concat([rest, piece])
-    for (;;) {
-      const reader = new Reader(rest)
-      const message = reader.value()
-      if (reader.isShort) return
-      rest = rest.subarray(reader.at)
-      const [, , options] = message as readonly [string, unknown, ReadonlyMap<unknown, unknown>]
-      count(Number(options.get('size') ?? 0), reader.at)
-      const chunk = options.get('chunk')
-      if (typeof chunk === 'string')
-        socket.write(Buffer.concat([Buffer.of(0x81, 0xa3), Buffer.from('ack'), packed(chunk)]))
+    let bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece])
+    while (bytes.length > 0) {
+      if (missing > 0) {
+        const skipped = Math.min(missing, bytes.length)
+        missing -= skipped
+        bytes = bytes.subarray(skipped)
+        continue
+      }
+      const reader = new Reader(bytes)
+      if (isInOptions) {
+        const options = reader.value() as ReadonlyMap<unknown, unknown>
+        if (reader.isShort) break
+        count(Number(options.get('size') ?? 0), packedBytes)
+        const chunk = options.get('chunk')
+        if (typeof chunk === 'string')
+          socket.write(Buffer.concat([Buffer.of(0x81, 0xa3), Buffer.from('ack'), packed(chunk)]))
+      } else {
+        missing = packedBytes = reader.beginForward()
+        if (reader.isShort) {
+          missing = 0
+          break
+        }
+      }
+      isInOptions = !isInOptions
+      bytes = bytes.subarray(reader.at)
     }
+    rest = bytes
   })
 }
 
@@ -214,6 +236,14 @@ class Reader {
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes
+  }
+
+  /** An array's head, a tag, and the head of the packed entries, whose size it answers. */
+  beginForward(): number {
+    this.#number(1)
+    this.value()
+    this.#number(1)
+    return this.#number(4)
   }
 
   value(): unknown {

@@ -12,8 +12,8 @@ import {
   SinkError,
   type SinkHost,
 } from '../src/sink.ts'
-import { type Chunk, cutChunks, Framer, suspectOf } from './fluentd/chunks.ts'
-import { Connection, type ConnectionOptions, type Flight } from './fluentd/connection.ts'
+import { type Chunk, cutChunks, Framer, groupChunks, suspectOf } from './fluentd/chunks.ts'
+import { Connection, type ConnectionOptions, type Flight, type Loss } from './fluentd/connection.ts'
 import { endpointsOf, type FluentdConfig, fluentdConfig } from './fluentd/options.ts'
 import { Servers } from './fluentd/servers.ts'
 import { Suspects, type Verdict } from './fluentd/suspects.ts'
@@ -154,15 +154,21 @@ export class FluentdSink implements Sink {
   }
 
   async #sendInTurn(attempt: Attempt, connection: Connection, chunks: readonly Chunk[]): Promise<void> {
-    for (const chunk of chunks) {
-      const flight = await this.#launch(attempt, connection, chunk)
-      attempt.follow(chunk, this.#followShared(attempt, connection, chunk, flight))
-      await flight.written
+    for (const group of groupChunks(chunks, this.#config.chunk_size)) {
+      const { written, settled } = await this.#launch(attempt, connection, group)
+      for (const [n, chunk] of group.entries())
+        attempt.follow(chunk, this.#followShared(attempt, connection, chunk, settled[n]))
+      await written
     }
   }
 
-  async #followShared(attempt: Attempt, connection: Connection, chunk: Chunk, flight: Flight): Promise<Outcome> {
-    const loss = await flight.settled
+  async #followShared(
+    attempt: Attempt,
+    connection: Connection,
+    chunk: Chunk,
+    settled: Promise<Loss | undefined>,
+  ): Promise<Outcome> {
+    const loss = await settled
     if (!connection.keepalive) void connection.end(attempt.signal)
     if (loss === undefined) {
       this.#servers.succeeded(connection)
@@ -178,21 +184,27 @@ export class FluentdSink implements Sink {
   async #sendAlone(attempt: Attempt, chunk: Chunk): Promise<void> {
     try {
       const connection = await this.#servers.pickFresh(attempt.signal)
-      const flight = await this.#launch(attempt, connection, chunk)
+      const { written, settled } = await this.#launch(attempt, connection, [chunk])
+      const outcome = this.#followAlone(attempt, connection, chunk, settled[0])
       attempt.follow(
         chunk,
-        this.#followAlone(attempt, connection, chunk, flight).finally(() => connection.end(attempt.signal)),
+        outcome.finally(() => connection.end(attempt.signal)),
       )
-      await flight.written
+      await written
     } catch (error) {
       attempt.end(chunk, failed(error))
     }
   }
 
-  async #followAlone(attempt: Attempt, connection: Connection, chunk: Chunk, flight: Flight): Promise<Outcome> {
+  async #followAlone(
+    attempt: Attempt,
+    connection: Connection,
+    chunk: Chunk,
+    settled: Promise<Loss | undefined>,
+  ): Promise<Outcome> {
     const suspect = suspectOf(attempt.batch, chunk)
     const lastAckAt = this.#servers.lastAckAt(connection)
-    const loss = await flight.settled
+    const loss = await settled
     if (loss === undefined) {
       this.#suspects.forget(suspect)
       return ACKNOWLEDGED
@@ -212,9 +224,10 @@ export class FluentdSink implements Sink {
   async #probe(attempt: Attempt, { name }: Connection, { tag, id }: Chunk): Promise<boolean> {
     try {
       const connection = await this.#servers.connectTo(name, attempt.signal)
-      const flight = connection.deliver(`${id}/probe`, this.#framer.probe(tag, `${id}/probe`))
-      attempt.watch(connection, `${id}/probe`)
-      const loss = await flight.settled
+      const probe = `${id}/probe`
+      const { settled } = connection.deliver([probe], this.#framer.probe(tag, probe))
+      attempt.watch(connection, probe)
+      const loss = await settled[0]
       await connection.end(attempt.signal)
       return loss === undefined
     } catch (error) {
@@ -223,12 +236,14 @@ export class FluentdSink implements Sink {
     }
   }
 
-  async #launch(attempt: Attempt, connection: Connection, chunk: Chunk): Promise<Flight> {
+  async #launch(attempt: Attempt, connection: Connection, chunks: readonly Chunk[]): Promise<Flight> {
     // Called off, the batch's memory may be in use for another one already.
-    if (attempt.signal.aborted) throw new SinkError('unavailable', 'given up before it was sent')
-    const frame = await this.#framer.frame(attempt.batch, chunk)
-    const flight = connection.deliver(chunk.id, frame.bytes)
-    attempt.watch(connection, chunk.id)
+    attempt.throwIfGivenUp()
+    const frame = await this.#framer.frame(attempt.batch, chunks)
+    attempt.throwIfGivenUp()
+    const ids = chunks.map(({ id }) => id)
+    const flight = connection.deliver(ids, frame.bytes)
+    for (const id of ids) attempt.watch(connection, id)
     void flight.written.then(() => {
       // A broken connection may still have its hands on the bytes.
       if (connection.isOpen) this.#framer.done(frame)
@@ -280,6 +295,10 @@ class Attempt {
   watch(connection: Connection, id: string): void {
     this.#watched.push({ connection, id })
     if (this.signal.aborted) connection.giveUp(id)
+  }
+
+  throwIfGivenUp(): void {
+    if (this.signal.aborted) throw new SinkError('unavailable', 'given up before it was sent')
   }
 
   follow(chunk: Chunk, outcome: Promise<Outcome>): void {

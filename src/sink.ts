@@ -100,9 +100,10 @@ export interface Batch {
   readonly realtimes: Float64Array
   /**
    * Which entries are alike in all fields that `traits.fields` names: entry i belongs to group `at[i]`, and entry `first[g]` is one of
-   * group g. What a template gives is thus worked out once per group. Made when first asked for.
+   * group g. What a template gives is thus worked out once per group; and once for many batches when it is kept in a WeakMap under
+   * `tokens[g]`, if there are tokens: one that comes again stands for the same values. Made when first asked for.
    */
-  readonly groups: { readonly at: Uint32Array; readonly first: Uint32Array }
+  readonly groups: { readonly at: Uint32Array; readonly first: Uint32Array; readonly tokens?: readonly object[] }
   /** The position that the target must hold before this batch. */
   readonly before: Position
   /** The position to resume from once this batch and all before it are settled. */

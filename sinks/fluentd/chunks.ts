@@ -30,26 +30,63 @@ export interface Chunk {
 
 /** Cuts a batch: a chunk for each tag, or several where a tag's entries have more than `mostBytes`. */
 export function cutChunks(batch: Batch, template: Template, mostBytes: number): Chunk[] {
+  const { ends } = batch
   const { tags, numbers } = tagsOf(batch, template)
+  const { order, begins } = byTag(ends.length, tags.length, numbers)
   const chunks: Chunk[] = []
   for (const [number, tag] of tags.entries()) {
-    const indexes = numbers === undefined ? allOf(batch) : indexesOf(numbers, number)
-    let from = 0
+    let from = begins[number]
     let bytes = 0
     const end = (to: number) => {
-      chunks.push({ id: `${batch.id}/${chunks.length}`, tag, indexes: indexes.subarray(from, to), bytes })
+      chunks.push({ id: `${batch.id}/${chunks.length}`, tag, indexes: order.subarray(from, to), bytes })
       from = to
       bytes = 0
     }
-    for (let at = 0; at < indexes.length; at++) {
-      const index = indexes[at] ?? 0
-      const size = ENTRY_HEAD_BYTES + (batch.ends[index] ?? 0) - startOf(batch, index)
+    for (let at = from; at < begins[number + 1]; at++) {
+      const index = order[at]
+      const size = ENTRY_HEAD_BYTES + ends[index] - (index === 0 ? 0 : ends[index - 1])
       if (bytes + size > mostBytes && bytes > 0) end(at)
       bytes += size
     }
-    end(indexes.length)
+    end(begins[number + 1])
   }
   return chunks
+}
+
+/** The indexes of all entries, tag by tag and ascending within one; those of tag n are order[begins[n]..begins[n + 1]). */
+function byTag(
+  count: number,
+  tags: number,
+  numbers: Uint32Array | undefined,
+): { order: Uint32Array; begins: Uint32Array } {
+  const order = new Uint32Array(count)
+  const begins = new Uint32Array(tags + 1)
+  if (numbers === undefined) {
+    for (let index = 0; index < count; index++) order[index] = index
+    begins[1] = count
+    return { order, begins }
+  }
+  for (const number of numbers) begins[number + 1]++
+  for (let number = 0; number < tags; number++) begins[number + 1] += begins[number]
+  const next = begins.slice()
+  for (let index = 0; index < count; index++) order[next[numbers[index]]++] = index
+  return { order, begins }
+}
+
+/** Joins small chunks, which go out in one piece then, up to `mostBytes` together. */
+export function* groupChunks(chunks: readonly Chunk[], mostBytes: number): Generator<readonly Chunk[]> {
+  let group: Chunk[] = []
+  let bytes = 0
+  for (const chunk of chunks) {
+    if (group.length > 0 && bytes + chunk.bytes > mostBytes) {
+      yield group
+      group = []
+      bytes = 0
+    }
+    group.push(chunk)
+    bytes += chunk.bytes
+  }
+  if (group.length > 0) yield group
 }
 
 /** What a chunk is known by over several attempts. */
@@ -62,23 +99,6 @@ export function suspectOf({ keys }: Batch, { indexes, tag }: Chunk): Suspect {
   return { identity: `${firstKey} ${lastKey} ${entries} ${tag}`, firstKey, lastKey, entries }
 }
 
-function allOf({ ends }: Batch): Uint32Array {
-  const indexes = new Uint32Array(ends.length)
-  for (let index = 0; index < indexes.length; index++) indexes[index] = index
-  return indexes
-}
-
-function indexesOf(numbers: Uint32Array, number: number): Uint32Array {
-  const indexes = new Uint32Array(numbers.length)
-  let count = 0
-  for (let index = 0; index < numbers.length; index++) if (numbers[index] === number) indexes[count++] = index
-  return indexes.subarray(0, count)
-}
-
-function startOf({ ends }: Batch, index: number): number {
-  return index === 0 ? 0 : (ends[index - 1] ?? 0)
-}
-
 export interface FrameOptions {
   readonly compress: 'none' | 'gzip' | 'zstd'
   /** How the packed entries are wrapped. */
@@ -87,7 +107,7 @@ export interface FrameOptions {
   readonly ack: boolean
 }
 
-/** A message, ready to be sent, in memory that may be used again afterwards. */
+/** Messages, ready to be sent, in memory that may be used again afterwards. */
 export interface Frame {
   readonly bytes: Buffer
   readonly memory: Buffer | undefined
@@ -109,20 +129,32 @@ export class Framer {
     this.#options = options
   }
 
-  async frame(batch: Batch, chunk: Chunk): Promise<Frame> {
+  /** The messages of `chunks`, one after another. */
+  async frame(batch: Batch, chunks: readonly Chunk[]): Promise<Frame> {
     const { compress } = this.#options
-    const memory = this.#memory.take(chunk.bytes + AROUND_BYTES)
-    const tail = this.#tail(chunk.id, chunk.indexes.length, compress)
+    const room = chunks.reduce((sum, { bytes }) => sum + bytes + AROUND_BYTES, 0)
+    const memory = this.#memory.take(room)
+    let at = 0
     if (compress === 'none') {
-      const head = this.#head(chunk.tag, chunk.bytes)
-      head.copy(memory)
-      const end = packEntries(batch, chunk.indexes, memory, head.length)
-      tail.copy(memory, end)
-      return { bytes: memory.subarray(0, end + tail.length), memory }
+      for (const { id, tag, indexes, bytes } of chunks) {
+        at += this.#head(tag, bytes).copy(memory, at)
+        at = packEntries(batch, indexes, memory, at)
+        at += this.#tail(id, indexes.length, compress).copy(memory, at)
+      }
+      return { bytes: memory.subarray(0, at), memory }
     }
-    const packed = await compressors[compress](memory.subarray(0, packEntries(batch, chunk.indexes, memory, 0)))
+    // All is packed before the first wait: whoever gives a batch may use its memory again soon.
+    const ends = chunks.map(({ indexes }) => {
+      at = packEntries(batch, indexes, memory, at)
+      return at
+    })
+    const parts: Buffer[] = []
+    for (const [n, { id, tag, indexes }] of chunks.entries()) {
+      const packed = await compressors[compress](memory.subarray(n === 0 ? 0 : ends[n - 1], ends[n]))
+      parts.push(this.#head(tag, packed.length), packed, this.#tail(id, indexes.length, compress))
+    }
     this.#memory.giveBack(memory)
-    return { bytes: Buffer.concat([this.#head(chunk.tag, packed.length), packed, tail]), memory: undefined }
+    return { bytes: Buffer.concat(parts), memory: undefined }
   }
 
   /** A message without entries: a server that acknowledges it takes messages with this tag at present. */

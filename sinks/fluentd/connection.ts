@@ -29,12 +29,12 @@ export interface Loss {
   readonly isSuspect: boolean
 }
 
-/** A chunk on its way. Both promises never reject; `undefined` is success. */
+/** Chunks on their way. No promise rejects; `undefined` is success. */
 export interface Flight {
-  /** All its bytes are with the system. */
+  /** All bytes are with the system. */
   readonly written: Promise<void>
-  /** Acknowledged; without acknowledgements: written. */
-  readonly settled: Promise<Loss | undefined>
+  /** Of each chunk: acknowledged, or without acknowledgements: written. */
+  readonly settled: readonly Promise<Loss | undefined>[]
 }
 
 interface Open {
@@ -102,22 +102,28 @@ export class Connection implements Channel {
     return this.#broken === undefined
   }
 
-  /** Sends a message. Its id must be none that is open here. To be called in a turn, one after another. */
-  deliver(id: string, bytes: Uint8Array): Flight {
-    const settled = Promise.withResolvers<Loss | undefined>()
-    const written = Promise.withResolvers<void>()
+  /** Sends the messages with these ids, none of which is open here. To be called in a turn, one after another. */
+  deliver(ids: readonly string[], bytes: Uint8Array): Flight {
     const broken = this.#broken
     if (broken !== undefined) {
       const error = new SinkError('unavailable', broken.message, { cause: broken })
-      return { written: Promise.resolve(), settled: Promise.resolve({ error, isSuspect: false }) }
+      return { written: Promise.resolve(), settled: ids.map(async () => ({ error, isSuspect: false })) }
     }
-    const open: Open = { id, written: written.resolve, settle: settled.resolve, timer: undefined }
-    this.#open.set(id, open)
+    const written = Promise.withResolvers<void>()
+    const opened: Open[] = []
+    const settled = ids.map((id) => {
+      const { promise, resolve } = Promise.withResolvers<Loss | undefined>()
+      const open: Open = { id, written: written.resolve, settle: resolve, timer: undefined }
+      opened.push(open)
+      this.#open.set(id, open)
+      return promise
+    })
     this.#socket.write(bytes, () => {
-      if (this.#open.get(id) === open) this.#sent(open)
+      // An acknowledgement may be there before this.
+      for (const open of opened) if (this.#open.get(open.id) === open) this.#sent(open)
       written.resolve()
     })
-    return { written: written.promise, settled: settled.promise }
+    return { written: written.promise, settled }
   }
 
   /** Nobody waits for this chunk any more. Its acknowledgement would come too late, so the connection ends, if it is still open. */

@@ -18,7 +18,7 @@ import { checkServer } from './inspect.ts'
 import { Link, type Reply } from './link.ts'
 import { elementsOf } from './multiStore.ts'
 import type { RedisConfig } from './options.ts'
-import { failureOfReply, RedisReply } from './replies.ts'
+import { RedisReply, withMeaning } from './replies.ts'
 import { PUBLISH } from './scripts.ts'
 import { evaluate } from './store.ts'
 
@@ -116,15 +116,7 @@ export class ChannelSink implements Sink {
   }
 
   #turn<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const guarded = async () => {
-      try {
-        return await work()
-      } catch (error) {
-        if (error instanceof RedisReply) throw failureOfReply(error, this.#link.place)
-        throw error
-      }
-    }
-    return this.#turns.take(guarded, signal)
+    return this.#turns.take(() => withMeaning(this.#link.place, work), signal)
   }
 }
 

@@ -232,7 +232,7 @@ export class Link {
       return new SinkError('unavailable', `redis ${this.place} does not answer`, { cause: deadline.reason })
     const { sentinel } = this.#config
     const words = wordsOf(error)
-    if (sentinel !== undefined && words.includes('invalid reply'))
+    if (sentinel !== undefined && /invalid reply|No such master/.test(words))
       return new SinkError('refused', `redis ${this.place}: the Sentinels know no primary of that name`)
     return failureOfConnecting(error, this.place)
   }

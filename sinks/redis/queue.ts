@@ -20,7 +20,7 @@ import { positionKey, sharedTag } from './keys.ts'
 import { Link } from './link.ts'
 import { MultiStore } from './multiStore.ts'
 import type { RedisConfig } from './options.ts'
-import { failureOfReply, RedisReply, wrongType } from './replies.ts'
+import { withMeaning, wrongType } from './replies.ts'
 import { type Standing, Standings } from './standing.ts'
 import { type Pushed, ScriptStore, type Store } from './store.ts'
 
@@ -189,15 +189,7 @@ export class QueueSink implements Sink {
   }
 
   #turn<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const guarded = async () => {
-      try {
-        return await work()
-      } catch (error) {
-        if (error instanceof RedisReply) throw failureOfReply(error, this.#link.place)
-        throw error
-      }
-    }
-    return this.#turns.take(guarded, signal)
+    return this.#turns.take(() => withMeaning(this.#link.place, work), signal)
   }
 }
 

@@ -83,6 +83,16 @@ export function failureOfReply(reply: RedisReply, place: string): SinkError {
   return new SinkError(meaning?.failure ?? 'in-doubt', `redis ${place}: ${reply.message}${hint}`)
 }
 
+/** Does some work; what the server refuses is thrown as the SinkError that it means. */
+export async function withMeaning<T>(place: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof RedisReply) throw failureOfReply(error, place)
+    throw error
+  }
+}
+
 /** An error of a connection, for people. */
 export function wordsOf(error: unknown): string {
   const { message } = error as { message?: string }

@@ -53,6 +53,8 @@ export class Envelopes {
   readonly fields: readonly string[]
   readonly #options: EnvelopeOptions
   readonly #memory = new BodyMemory()
+  /** By the token of their group. */
+  readonly #frames = new WeakMap<object, Frame>()
   // `{"time":SECONDS.` of the entry before: most entries share their second with it.
   #second = -1
   #begin = Buffer.alloc(0)
@@ -69,7 +71,7 @@ export class Envelopes {
     const { ends, keys, realtimes, groups } = batch
     const records = Buffer.from(batch.records.buffer, batch.records.byteOffset, batch.records.length)
     const keyBytes = Buffer.from(keys.buffer, keys.byteOffset, keys.length)
-    const frames = Array.from(groups.first, (index) => this.#frame(batch, index))
+    const frames = Array.from(groups.first, (index, group) => this.#frame(groups.tokens?.[group], batch, index))
     const out = this.#memory.take(sizeOf(batch, frames))
     const isMessage = this.#options.event === 'message'
     let at = 0
@@ -123,7 +125,17 @@ export class Envelopes {
     return end
   }
 
-  #frame({ entries }: Batch, index: number): Frame {
+  #frame(token: object | undefined, batch: Batch, index: number): Frame {
+    if (token === undefined) return this.#makeFrame(batch, index)
+    let frame = this.#frames.get(token)
+    if (frame === undefined) {
+      frame = this.#makeFrame(batch, index)
+      this.#frames.set(token, frame)
+    }
+    return frame
+  }
+
+  #makeFrame({ entries }: Batch, index: number): Frame {
     const { host, source, sourcetype, index: into, indexed } = this.#options
     const values = new Map<string, string>()
     // The first value where a field repeats.

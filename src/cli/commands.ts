@@ -19,6 +19,7 @@ export function buildCommands(done: (status: number) => void): Command {
   addRead(program, done)
   addBackfill(program, done)
   addCursor(program, done)
+  addDead(program, done)
   addSinks(program, done)
   program.addHelpText(
     'after',
@@ -50,11 +51,16 @@ function addValidate(program: Command, done: Done): void {
     .command('validate')
     .description('Check a configuration file. All mistakes are reported at once; exit status 78 if there are any.')
     .requiredOption('-c, --config <file>', 'configuration file')
+    .option(
+      '--live',
+      'also read the journal and connect to every sink, sending nothing; exit status 1 if that finds something',
+    )
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
       examples([
         'logferry validate -c /etc/logferry.yaml',
+        'logferry validate -c /etc/logferry.yaml --live',
         "logferry validate -c logferry.yaml --json | jq '.problems'",
       ]),
     )
@@ -191,6 +197,59 @@ ${examples(['logferry cursor show -c /etc/logferry.yaml', 'logferry cursor set -
   debug(skip).action(async (sink, count, options) =>
     done(await (await import('./cursor.ts')).skip(sink, count, options)),
   )
+}
+
+function addDead(program: Command, done: Done): void {
+  const command = program
+    .command('dead')
+    .description('The dead letters: entries that a destination will never take. Show them, send them again, drop them.')
+    .addHelpText('after', examples(['logferry dead show -c /etc/logferry.yaml search', 'logferry dead replay --help']))
+  const show = command
+    .command('show')
+    .description('Print the dead letters of a sink: why, which entry, and the entry as it would have been sent.')
+    .argument('<sink>', 'its name in the configuration')
+  withState(show)
+    .option('--json', 'print one JSON object per letter and line')
+    .addHelpText(
+      'after',
+      examples([
+        'logferry dead show -c /etc/logferry.yaml search',
+        "logferry dead show -c /etc/logferry.yaml search --json | jq -r '.code' | sort | uniq -c",
+      ]),
+    )
+  debug(show).action(async (sink, options) => done(await (await import('./dead.ts')).show(sink, options)))
+  const replay = command
+    .command('replay')
+    .description('Send the dead letters of a sink again. What is taken is dropped; exit status 1 when some are left.')
+    .argument('<sink>', 'its name in the configuration')
+  withState(replay)
+    .option('--patience <time>', 'give up when nothing could be delivered for so long (exit status 69)', '1min')
+    .option('--json', 'print the summary as JSON to standard output')
+    .addHelpText(
+      'after',
+      `
+The records are sent as they are stored: changes of shape or fields in the configuration do not reach them.
+${examples([
+  'logferry dead replay -c /etc/logferry.yaml search',
+  'logferry dead replay -c /etc/logferry.yaml search --patience 10s --json',
+])}`,
+    )
+  debug(replay).action(async (sink, options) => done(await (await import('./dead.ts')).replay(sink, options)))
+  const drop = command
+    .command('drop')
+    .description('Drop dead letters for good.')
+    .argument('<sink>', 'its name in the configuration')
+    .argument('[ids...]', 'the letters, as show names them')
+  withState(drop)
+    .option('--yes', 'all of them')
+    .addHelpText(
+      'after',
+      examples([
+        'logferry dead drop -c /etc/logferry.yaml search 000001.ndjson:0',
+        'logferry dead drop -c /etc/logferry.yaml search --yes',
+      ]),
+    )
+  debug(drop).action(async (sink, ids, options) => done(await (await import('./dead.ts')).drop(sink, ids, options)))
 }
 
 function addSinks(program: Command, done: Done): void {

@@ -7,6 +7,7 @@ import type { Part } from './walk/chunk.ts'
 export interface Groups {
   readonly at: Uint32Array
   readonly first: Uint32Array
+  readonly tokens?: readonly object[]
 }
 
 /** Groups the `count` entries of these parts. */
@@ -19,6 +20,7 @@ export function groupEntries(parts: readonly Part[], count: number): Groups {
 function groupByTable(parts: readonly Part[], count: number): Groups {
   const at = new Uint32Array(count)
   const first: number[] = []
+  const tokens: object[] = []
   const numbers = new Map<object | undefined, Int32Array>()
   let entry = 0
   for (const { chunk, from, to } of parts) {
@@ -36,11 +38,12 @@ function groupByTable(parts: readonly Part[], count: number): Groups {
       if (number < 0) {
         number = first.push(entry) - 1
         numberOf[group] = number
+        tokens.push(groups?.table.bytesOf(group) ?? NOTHING)
       }
       at[entry++] = number
     }
   }
-  return { at, first: Uint32Array.from(first) }
+  return { at, first: Uint32Array.from(first), tokens }
 }
 
 function groupByBytes(parts: readonly Part[], count: number): Groups {
@@ -86,6 +89,7 @@ function groupByBytes(parts: readonly Part[], count: number): Groups {
       start = end
     }
   }
+  // Without tokens: nothing is known of other batches.
   return { at, first: Uint32Array.from(first) }
 }
 

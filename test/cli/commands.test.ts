@@ -36,6 +36,9 @@ describe('--help', () => {
                                          again.
         cursor                           Where the sinks stand in the journal, and how
                                          to have one go on elsewhere.
+        dead                             The dead letters: entries that a destination
+                                         will never take. Show them, send them again,
+                                         drop them.
         sinks [options] [name]           The kinds of sinks that can be configured,
                                          with their options.
 
@@ -160,7 +163,7 @@ describe('--help', () => {
     `)
   })
 
-  it.each(program.commands.map((command) => command.name()))('of %s has examples that begin with logferry', (name) => {
+  it.each(everyName())('of %s has examples that begin with logferry', (name) => {
     const [, examples = ''] = helpOf(commandNamed(name)).split('\nExamples:\n')
     const lines = examples.trimEnd().split('\n')
     expect(lines.length).toBeGreaterThanOrEqual(2)
@@ -168,12 +171,22 @@ describe('--help', () => {
   })
 
   it('describes every option', () => {
-    for (const command of program.commands) {
+    for (const command of program.commands.flatMap((one) => [one, ...one.commands])) {
       for (const option of command.options) expect(option.description, `${command.name()} ${option.flags}`).not.toBe('')
     }
   })
 })
 
+/** The commands, and those below them such as `cursor show`. */
+function everyName(): string[] {
+  return program.commands.flatMap((one) => [
+    one.name(),
+    ...one.commands.map((below) => `${one.name()} ${below.name()}`),
+  ])
+}
+
 function commandNamed(name: string): Command {
-  return program.commands.find((command) => command.name() === name)!
+  const [first, second] = name.split(' ')
+  const command = program.commands.find((one) => one.name() === first)!
+  return second === undefined ? command : command.commands.find((below) => below.name() === second)!
 }

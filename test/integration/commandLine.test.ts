@@ -1,6 +1,6 @@
 // The program from outside: exit statuses, what is said on which stream, and what a start costs.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { openFixture } from '../support/fixtures.ts'
@@ -251,5 +251,30 @@ describe('validate', () => {
     const { status, stdout, stderr } = logferry(['validate', '-c', config])
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     expect(stdout.toString()).toBe(`${config} is valid; sinks: out (stdout), stdout\n`)
+  })
+
+  it('--live reads the journal and asks every sink, and gives 1 when something is wrong', () => {
+    const config = join(home, 'live.yaml')
+    const write = (path: string, directory: string) =>
+      writeFileSync(
+        config,
+        `journal: { directories: [${directory}] }\nsinks:\n  out: { type: file, path: ${path} }\n  screen: { type: stdout }\n`,
+      )
+    write('./live.ndjson', dir)
+    const good = logferry(['validate', '--live', '-c', config])
+    expect({ status: good.status, stderr: good.stderr }).toEqual({ status: 0, stderr: '' })
+    expect(good.stdout.toString()).toMatch(
+      /^.* is valid; .*\nok {5}journal {2}1 file of [0-9a-f]{32}, the newest entry of 20.*Z\n(ok {5}out {6}.*\n)+ok {5}screen {3}can be opened\n$/,
+    )
+    expect(existsSync(join(home, 'live.ndjson'))).toBe(false)
+
+    write('./no/such/live.ndjson', join(home, 'missing'))
+    const wrong = run('validate', '--live', '-c', config)
+    expect(wrong.status).toBe(1)
+    const { status, stdout } = logferry(['validate', '--live', '--json', '-c', config])
+    expect(status).toBe(1)
+    const { valid, live } = JSON.parse(stdout.toString()) as { valid: boolean; live: { part: string; ok: boolean }[] }
+    expect(valid).toBe(true)
+    expect(live.filter(({ ok }) => !ok).map(({ part }) => part)).toEqual(['journal', 'out'])
   })
 })

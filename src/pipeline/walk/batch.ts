@@ -28,7 +28,6 @@ export function recordBytes(chunk: Chunk, from: number, to: number): number {
 
 /** A batch, its parts, and what is needed to make smaller ones of it. */
 export class CutBatch implements Batch {
-  readonly id: string
   readonly source: string
   readonly attempt: number
   readonly records: Uint8Array<ArrayBuffer>
@@ -42,6 +41,7 @@ export class CutBatch implements Batch {
   readonly #cut: Cut
   // Index in the batch as it was first cut, when this one is narrower.
   readonly #origin: Uint32Array | undefined
+  #id: string | undefined
   #entries: readonly Entry[] | undefined
   #realtimes: Float64Array | undefined
   #groups: Groups | undefined
@@ -59,7 +59,6 @@ export class CutBatch implements Batch {
     this.attempt = shape.attempt
     this.before = shape.before
     this.after = shape.after
-    this.id = batchId(shape.source, shape.before, shape.after)
     this.#parts = shape.parts
     this.#cut = shape.cut
     this.#origin = shape.origin
@@ -78,6 +77,11 @@ export class CutBatch implements Batch {
     const filled = parts.filter((part) => part.to > part.from)
     const source = filled[0]?.chunk.source ?? ''
     return new CutBatch({ source, attempt: 1, parts: filled, cut, before, after: cut.after, origin: undefined })
+  }
+
+  get id(): string {
+    this.#id ??= batchId(this.source, this.before, this.after)
+    return this.#id
   }
 
   get entries(): readonly Entry[] {

@@ -25,7 +25,7 @@ describeWith(['redis-server', 'redis-cli'], 'the redis sink', () => {
   afterAll(() => server.remove())
 
   const kit = (name: string, options: object, received: (target: Target) => Promise<Buffer[]>): SinkKit<Target> => ({
-    name: `redis: ${name}`,
+    name: `X1, X2: redis, ${name}`,
     module: redis,
     example: { url: 'redis://redis:6379', key: 'logstash' },
     async target() {

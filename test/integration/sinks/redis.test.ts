@@ -214,6 +214,46 @@ describeWith(['redis-server', 'redis-cli'], 'the redis sink and a real Redis', (
     })
   })
 
+  it.each(['list', 'stream', 'channel'])(
+    'X1: a write to a %s that is called off ends within a second, its connection with it',
+    async (mode) => {
+      const { sink } = await open({ mode })
+      const connections = async () => /connected_clients:(\d+)/.exec(await client.info('clients'))?.[1]
+      const stop = new AbortController()
+      proxy.pauseReplies()
+      const outcome = failureOf(sink.write(makeBatch(2000, { messageBytes: 1000 }), delivery(stop.signal)))
+      await sleep(50)
+      const at = performance.now()
+      stop.abort()
+      expect(['in-doubt', 'unavailable']).toContain(await outcome)
+      expect(performance.now() - at).toBeLessThan(1000)
+      for (const end = Date.now() + 1000; (await connections()) !== '1'; await sleep(20))
+        if (Date.now() > end) throw new Error(`${await connections()} connections`)
+      expect(proxy.open).toBe(0)
+      proxy.resumeReplies()
+    },
+  )
+
+  it('X2: 1,000 batches against a server that stalls leave no more in memory than one', async () => {
+    const { sink } = await open()
+    proxy.pauseReplies()
+    const before = process.memoryUsage()
+    for (let n = 0; n < 1000; n++) {
+      const stop = new AbortController()
+      const outcome = failureOf(
+        sink.write(makeBatch(20, { first: 1 + n * 20, messageBytes: 3000 }), delivery(stop.signal)),
+      )
+      await sleep(0)
+      stop.abort()
+      await outcome
+    }
+    const { external, arrayBuffers } = process.memoryUsage()
+    // Of 70 MB that were offered.
+    expect(external + arrayBuffers - before.external - before.arrayBuffers).toBeLessThan(25e6)
+    proxy.resumeReplies()
+    await ship(sink, makeBatch(20))
+  })
+
   it('R4: SCRIPT FLUSH is not noticed by anybody', async () => {
     const { sink, host } = await open()
     const batches = [1, 11, 21].map((first) => makeBatch(10, { first }))

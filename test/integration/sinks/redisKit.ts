@@ -1,9 +1,13 @@
 // What the tests of the redis sink share: sinks for a real server, and a look at what the server has.
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Redis as Client } from 'ioredis'
 import redis from '../../../sinks/redis.ts'
 import type { Batch, Sink, SinkFailure } from '../../../src/sink.ts'
 import { recordsOf, type TestHost, testHost } from '../../contract/batches.ts'
 import { delivery, failureOf } from '../../contract/sinkContract.ts'
+import { journalctl } from '../../support/journals.ts'
+import { type Arrived, exact } from './fluentdKit.ts'
 
 export const NEVER = new AbortController().signal
 
@@ -144,4 +148,39 @@ export async function elementsIn(client: Client, mode: 'list' | 'stream', key: s
 
 export function lengthOf(client: Client, mode: 'list' | 'stream', key: string): Promise<number> {
   return mode === 'list' ? client.llen(key) : client.xlen(key)
+}
+
+/** An element or a document as its fields' bytes, without what only Logstash reads; the sink has `binary: array`. */
+export function arrivedIn(record: Record<string, unknown>): Arrived {
+  const { '@version': _version, '@metadata': _metadata, ...entry } = record
+  const fields = new Map(Object.entries(entry).map(([name, value]) => [name, bytesOf(value).map(exact)]))
+  return { cursor: String(entry['__CURSOR']), ns: `${entry['__REALTIME_TIMESTAMP']}000`, tag: '', fields }
+}
+
+/** Text, an array of byte numbers, or an array of those where the field repeats. */
+function bytesOf(value: unknown): Buffer[] {
+  if (typeof value === 'string') return [Buffer.from(value)]
+  if (!Array.isArray(value)) throw new Error(`a value that is ${JSON.stringify(value)}`)
+  if (typeof value[0] === 'number') return [Buffer.from(value as number[])]
+  return value.flatMap(bytesOf)
+}
+
+/** The cursors of a journal, in its order. */
+export function cursorsOfJournal(dir: string): string[] {
+  const all = journalctl(['-D', dir, '-o', 'export', '--output-fields=MESSAGE']).toString('latin1')
+  return all.match(/^__CURSOR=.*$/gm)?.map((line) => line.slice(9)) ?? []
+}
+
+/** Writes a configuration with one sink, `out`, and a state folder of its own. Returns its path. */
+export function writeConfig(home: string, journal: string, sink: string): string {
+  const dir = mkdtempSync(join(home, 'run-'))
+  const path = join(dir, 'logferry.yaml')
+  const lines = [
+    `state: ${dir}/state`,
+    `journal: { directories: [${journal}], start: oldest }`,
+    'log: { level: warn }',
+    `sinks:\n  out: ${sink}`,
+  ]
+  writeFileSync(path, `${lines.join('\n')}\n`)
+  return path
 }

@@ -71,7 +71,8 @@ const SPECS: readonly EncoderSpec[] = [
 describe('an encoder that watches fields', () => {
   it.each(FIXTURES)('sees in %s what an encoder of these fields alone writes', (name) => {
     const { dir } = openFixture(name)
-    for (const spec of SPECS) {
+    // The rare ones are about the record, not about the file.
+    for (const spec of name === 'rotated' ? SPECS : SPECS.slice(0, 1)) {
       const { watched, encoded } = watchDir(dir, spec, FIELDS)
       expect(watched).toEqual(encoded)
     }
@@ -110,7 +111,8 @@ describeWith(['journalctl', 'systemd-journal-remote'], 'watching a larger journa
     expect(watched).toEqual(encoded)
     const { watched: again, tables: many } = watchDir(dir, recordSpec(), ['_SYSTEMD_UNIT', 'MESSAGE'], 50, 1 << 18)
     expect(again.length).toBe(watched.length)
-    expect(tables.size + many.size).toBeGreaterThanOrEqual(2)
+    expect(tables.size).toBeGreaterThan(1)
+    expect(many.size).toBeGreaterThan(0)
   })
 })
 
