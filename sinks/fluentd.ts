@@ -92,7 +92,8 @@ export class FluentdSink implements Sink {
 
   async open(signal: AbortSignal): Promise<void> {
     try {
-      await this.#servers.pick(signal)
+      const connection = await this.#servers.pick(signal)
+      if (!connection.keepalive) await connection.end(signal)
     } catch (error) {
       await this.#servers.close(signal)
       throw error
@@ -206,17 +207,19 @@ export class FluentdSink implements Sink {
     const lastAckAt = this.#servers.lastAckAt(connection)
     const loss = await settled
     if (loss === undefined) {
+      this.#servers.succeeded(connection)
       this.#suspects.forget(suspect)
       return ACKNOWLEDGED
     }
     if (!loss.isSuspect) return failed(loss.error)
     const probe = () => this.#probe(attempt, connection, chunk)
     if ((await this.#suspects.strike(suspect, lastAckAt, probe)) !== 'poison') return failed(loss.error)
-    this.#host.log.warn('the server takes other entries but not these, they are sent in smaller parts', {
-      server: connection.name,
-      chunk: chunk.id,
-      entries: suspect.entries,
-    })
+    if (suspect.entries > 1)
+      this.#host.log.warn('the server takes other entries but not these, they are sent in smaller parts', {
+        server: connection.name,
+        chunk: chunk.id,
+        entries: suspect.entries,
+      })
     return POISON
   }
 

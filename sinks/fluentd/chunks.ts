@@ -96,7 +96,7 @@ export function suspectOf({ keys }: Batch, { indexes, tag }: Chunk): Suspect {
   const firstKey = key(indexes[0] ?? 0)
   const lastKey = key(indexes.at(-1) ?? 0)
   const entries = indexes.length
-  return { identity: `${firstKey} ${lastKey} ${entries} ${tag}`, firstKey, lastKey, entries }
+  return { identity: `${firstKey} ${lastKey} ${entries} ${tag}`, tag, firstKey, lastKey, entries }
 }
 
 export interface FrameOptions {

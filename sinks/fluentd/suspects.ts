@@ -13,6 +13,7 @@ const MOST_KEPT = 200
 export interface Suspect {
   /** The same for every attempt. */
   readonly identity: string
+  readonly tag: string
   readonly firstKey: string
   readonly lastKey: string
   readonly entries: number
@@ -34,7 +35,7 @@ export type Verdict = 'clear' | 'alone' | 'poison'
 
 export class Suspects {
   readonly #known = new Map<string, Suspicion>()
-  #poisoned: Pick<Suspect, 'firstKey' | 'lastKey'>[] = []
+  #poisoned: readonly Suspect[] = []
 
   /** False while there was no trouble: then nothing needs to be asked. */
   get any(): boolean {
@@ -98,7 +99,7 @@ export class Suspects {
   }
 
   /** Keys sort by time, so that a part of a chunk lies between its first and its last. */
-  #isPart({ firstKey }: Suspect): boolean {
-    return this.#poisoned.some((whole) => whole.firstKey <= firstKey && firstKey <= whole.lastKey)
+  #isPart({ tag, firstKey }: Suspect): boolean {
+    return this.#poisoned.some((whole) => whole.tag === tag && whole.firstKey <= firstKey && firstKey <= whole.lastKey)
   }
 }

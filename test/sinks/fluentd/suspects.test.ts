@@ -5,9 +5,9 @@ import { type Suspect, Suspects } from '../../../sinks/fluentd/suspects.ts'
 const YES = async () => true
 const NO = async () => false
 
-function chunk(from: number, to: number): Suspect {
+function chunk(from: number, to: number, tag = 'journal'): Suspect {
   const key = (n: number) => String(n).padStart(4, '0')
-  return { identity: `${from}-${to}`, firstKey: key(from), lastKey: key(to - 1), entries: to - from }
+  return { identity: `${from}-${to} ${tag}`, tag, firstKey: key(from), lastKey: key(to - 1), entries: to - from }
 }
 
 /** Strikes a chunk; the server proves at once that it takes others, or not. */
@@ -76,6 +76,7 @@ describe('a chunk that was lost', () => {
     expect(await strike(suspects, chunk(50, 100), 1)).toEqual(['poison'])
     expect(await strike(suspects, chunk(50, 51), 3)).toEqual(['alone', 'alone', 'poison'])
     expect(suspects.verdict(chunk(100, 200))).toBe('clear')
+    expect(suspects.verdict(chunk(50, 60, 'other'))).toBe('clear')
   })
 
   it('does not fill memory', async () => {
