@@ -248,13 +248,18 @@ export class Connection implements Channel {
       this.#settle(open)
       return
     }
-    open.timer = setTimeout(() => {
-      const text = `${this.name} has not acknowledged a chunk within ${ackTimeoutMs / 1000} s`
-      // The one that is late need not be the first: it is the one to suspect.
-      this.#open.delete(open.id)
-      open.settle({ error: new SinkError('in-doubt', text), isSuspect: true })
-      this.fail(new SinkError('in-doubt', text))
-    }, ackTimeoutMs)
+    // After a pause of this process the acknowledgement may be there and not read yet, so it is looked for before.
+    open.timer = setTimeout(() => setImmediate(() => this.#expire(open)), ackTimeoutMs)
+  }
+
+  #expire(open: Open): void {
+    if (this.#open.get(open.id) !== open) return
+    const text = `${this.name} has not acknowledged a chunk within ${this.#options.ackTimeoutMs / 1000} s`
+    const error = new SinkError('in-doubt', text)
+    // The one that is late need not be the first: it is the one to suspect.
+    this.#open.delete(open.id)
+    open.settle({ error, isSuspect: true })
+    this.fail(error)
   }
 
   #settle(open: Open): void {

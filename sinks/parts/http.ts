@@ -94,33 +94,68 @@ export class HttpClient {
   /** Sends a request to the next server that is not resting. Rejects with a SinkError when there is no answer. */
   async send(request: Request): Promise<Answer> {
     const server = this.#pick(request.url)
-    // By hand: AbortSignal.any and .timeout leave their parts with a signal that lives longer, and cost more than the request.
-    const limit = new AbortController()
-    const giveUp = () => limit.abort(request.signal.reason)
-    const timer = setTimeout(() => limit.abort(new DOMException('no answer in time', 'TimeoutError')), this.#timeoutMs)
-    if (request.signal.aborted) giveUp()
-    request.signal.addEventListener('abort', giveUp, { once: true })
     try {
-      const { statusCode, headers, body } = await server.dispatcher.request({
-        origin: new URL(server.url).origin,
-        method: request.method ?? 'POST',
-        path: server.base + request.path,
-        headers: request.headers ?? {},
-        body: request.body ?? null,
-        signal: limit.signal,
-      })
-      const answer = { status: statusCode, headers, body: Buffer.from(await body.arrayBuffer()), url: server.url }
+      const answer = await this.#exchange(server, request)
       // A server that is there but cannot serve rests, too: another one may.
-      if (statusCode >= 502 && statusCode <= 504) this.#failed(server)
+      if (answer.status >= 502 && answer.status <= 504) this.#failed(server)
       else this.#answered(server)
       return answer
     } catch (error) {
       this.#failed(server)
       throw failureOf(error, server.url)
-    } finally {
-      clearTimeout(timer)
-      request.signal.removeEventListener('abort', giveUp)
     }
+  }
+
+  /** Undici's `request` makes streams and signals for each call; all that is needed here is the body, when it is complete. */
+  #exchange({ url, base, dispatcher }: Server, request: Request): Promise<Answer> {
+    const { method = 'POST', path, headers = {}, body = null, signal } = request
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+    const parts: Buffer[] = []
+    let status = 0
+    let answerHeaders: Answer['headers'] = {}
+    let controller: Dispatcher.DispatchController | undefined
+    let reason: unknown
+    const abort = (why: unknown) => {
+      reason ??= why
+      // Undici drops the connection, and with it whatever is under way.
+      controller?.abort(why instanceof Error ? why : new Error(String(why)))
+      reject(why)
+    }
+    const giveUp = () => abort(signal.reason)
+    const timer = setTimeout(() => abort(new DOMException('no answer in time', 'TimeoutError')), this.#timeoutMs)
+    const handler: Dispatcher.DispatchHandler = {
+      onRequestStart(started) {
+        controller = started
+        if (reason !== undefined) abort(reason)
+      },
+      onResponseStart(_, statusCode, received) {
+        status = statusCode
+        answerHeaders = received
+      },
+      onResponseData(_, part) {
+        parts.push(part)
+      },
+      onResponseEnd() {
+        resolve({ status, headers: answerHeaders, body: Buffer.concat(parts), url })
+      },
+      onResponseError(_, error) {
+        reject(reason ?? error)
+      },
+    }
+    if (signal.aborted) giveUp()
+    else {
+      signal.addEventListener('abort', giveUp, { once: true })
+      const { origin } = new URL(url)
+      try {
+        dispatcher.dispatch({ origin, method, path: base + path, headers, body }, handler)
+      } catch (error) {
+        reject(error)
+      }
+    }
+    return promise.finally(() => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', giveUp)
+    })
   }
 
   async close(): Promise<void> {

@@ -16,6 +16,13 @@ function script(text: string): Script {
 /** More values than about 7 990 make Lua's `unpack` fail. */
 const SLICE = 5000
 
+const OLDEST_IN_LIST = (key: string, verb: string): string =>
+  `redis.pcall('LINDEX', ${key}, ${verb} == 'RPUSH' and 0 or -1)`
+const OLDEST_IN_STREAM = (key: string): string =>
+  `(function(found) return found[1] and found[1][1] end)(redis.pcall('XRANGE', ${key}, '-', '+', 'COUNT', 1))`
+/** Elements may be large, and this is only to find a time in. */
+const BEGINNING = `type(oldest) == 'string' and string.sub(oldest, 1, 2048) or ''`
+
 // KEYS[1] position, KEYS[2…] targets. ARGV[1] expected position, ARGV[2] new one, ARGV[3] most elements (0: any number), ARGV[4] and
 // ARGV[5] as the kind of target wants them, then the number of elements for each target, then the elements.
 // On a replica the comparison runs on old data; PERSIST, which changes nothing, makes it say READONLY instead.
@@ -33,7 +40,7 @@ for k = 2, #KEYS do
     local length = redis.call('${length}', KEYS[k])
     if length + tonumber(ARGV[4 + k]) > most then
       local oldest = ${oldest}
-      return {'FULL', KEYS[k], length, type(oldest) == 'string' and string.sub(oldest, 1, 2048) or ''}
+      return {'FULL', KEYS[k], length, ${BEGINNING}}
     end
   end
 end
@@ -46,7 +53,7 @@ return length
 `
 
 /** ARGV[4]: RPUSH or LPUSH; ARGV[5] is not used. Answers the length of the last list. */
-export const PUSH = script(`${begin('list', 'LLEN', `redis.pcall('LINDEX', KEYS[k], ARGV[4] == 'RPUSH' and 0 or -1)`)}
+export const PUSH = script(`${begin('list', 'LLEN', OLDEST_IN_LIST('KEYS[k]', 'ARGV[4]'))}
 for k = 2, #KEYS do
   local last = at + tonumber(ARGV[4 + k]) - 1
   for from = at, last, ${SLICE} do
@@ -57,12 +64,7 @@ end
 ${END}`)
 
 /** ARGV[4]: name of the field; ARGV[5]: how many entries to keep, about, 0: all. Answers the length of the last stream. */
-export const ADD = script(`${begin(
-  'stream',
-  'XLEN',
-  `redis.pcall('XRANGE', KEYS[k], '-', '+', 'COUNT', 1)
-      oldest = oldest[1] and oldest[1][1]`,
-)}
+export const ADD = script(`${begin('stream', 'XLEN', OLDEST_IN_STREAM('KEYS[k]'))}
 local keep = tonumber(ARGV[5])
 for k = 2, #KEYS do
   local last = at + tonumber(ARGV[4 + k]) - 1
@@ -74,6 +76,18 @@ for k = 2, #KEYS do
   length = redis.call('XLEN', KEYS[k])
 end
 ${END}`)
+
+/** KEYS[1] list, ARGV[1] RPUSH or LPUSH. Answers its length and the element that has waited longest. */
+export const MEASURE_LIST = script(`
+local oldest = ${OLDEST_IN_LIST('KEYS[1]', 'ARGV[1]')}
+return {redis.call('LLEN', KEYS[1]), ${BEGINNING}}
+`)
+
+/** KEYS[1] stream. Answers its length and the id of its first entry. */
+export const MEASURE_STREAM = script(`
+local oldest = ${OLDEST_IN_STREAM('KEYS[1]')}
+return {redis.call('XLEN', KEYS[1]), ${BEGINNING}}
+`)
 
 /** KEYS[1] position. Answers it, or nil, and what INFO says of the server; an empty text where the user may not ask. */
 export const LOOK = script(`

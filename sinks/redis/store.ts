@@ -5,7 +5,7 @@ import { commandHead, type Group } from './frames.ts'
 import type { Link, Reply, Request } from './link.ts'
 import type { RedisConfig } from './options.ts'
 import { RedisReply } from './replies.ts'
-import { ADD, LOOK, PUSH, type Script, SWAP } from './scripts.ts'
+import { ADD, LOOK, MEASURE_LIST, MEASURE_STREAM, PUSH, type Script, SWAP } from './scripts.ts'
 
 /** A batch on its way, with the position that it begins and ends at. */
 export interface Step {
@@ -65,6 +65,8 @@ export type StoreOptions = Pick<RedisConfig, 'mode' | 'push' | 'field' | 'trim' 
 export class ScriptStore implements Store {
   readonly #link: Link
   readonly #options: StoreOptions
+  /** The key that had no room when it was last tried. */
+  #full: string | undefined
 
   constructor(link: Link, options: StoreOptions) {
     this.#link = link
@@ -83,6 +85,8 @@ export class ScriptStore implements Store {
   }
 
   async push(step: Step, signal: AbortSignal): Promise<Pushed> {
+    const stillFull = await this.#measure(step, signal)
+    if (stillFull !== undefined) return stillFull
     const { mode, push, field, trim, congestion } = this.#options
     const { positionKey, expected, next, groups, bytes } = step
     const isStream = mode === 'stream'
@@ -96,7 +100,22 @@ export class ScriptStore implements Store {
     ]
     const elements = { bytes, count: groups.reduce((sum, { count }) => sum + count, 0) }
     const keys = [positionKey, ...groups.map(({ key }) => key)]
-    return readPushed(await evaluate(this.#link, { script: isStream ? ADD : PUSH, keys, args, elements }, signal))
+    const call = { script: isStream ? ADD : PUSH, keys, args, elements }
+    const pushed = readPushed(await evaluate(this.#link, call, signal))
+    this.#full = pushed.kind === 'full' ? pushed.key : undefined
+    return pushed
+  }
+
+  /** What had no room is asked for its length first: a whole batch is too much for a question. */
+  async #measure({ groups }: Step, signal: AbortSignal): Promise<Pushed | undefined> {
+    const { mode, push, congestion } = this.#options
+    const group = groups.find(({ key }) => key === this.#full)
+    if (group === undefined || congestion === undefined) return undefined
+    const { key, count } = group
+    const script = mode === 'stream' ? MEASURE_STREAM : MEASURE_LIST
+    const reply = await evaluate(this.#link, { script, keys: [key], args: [pushVerb(push)] }, signal)
+    const [length, oldest] = reply as readonly [number, string]
+    return length + count > congestion.length ? { kind: 'full', key, length, oldest } : undefined
   }
 }
 

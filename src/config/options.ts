@@ -101,6 +101,23 @@ export function fieldNames() {
   return z.array(z.string().regex(/^[A-Z0-9_*]{1,64}$/, { error })).meta({ title: 'list of fields' })
 }
 
+// Names that Elasticsearch and OpenSearch keep for themselves at the top of a document; it refuses every entry that has one.
+const RESERVED = new Set(
+  (
+    '_id _source _index _routing _field_names _ignored _ignored_source _nested_path _seq_no _primary_term _version ' +
+    '_doc_count _data_stream_timestamp'
+  ).split(' '),
+)
+
+/** The name of a member of a record; dots make objects of it for some targets, so no part of it may be empty. */
+export function recordName() {
+  return z
+    .string()
+    .min(1)
+    .refine((name) => !name.split('.').some((part) => part.trim() === ''), 'expected a name without empty parts')
+    .refine((name) => !RESERVED.has(name), 'expected another name: Elasticsearch keeps this one for itself')
+}
+
 /** `[{FIELD: value or [values]}]`: fields of one item are ANDed, items and values ORed. An empty list matches everything. */
 export function match() {
   const value = z.string({ error: 'expected a text or a list of texts' })

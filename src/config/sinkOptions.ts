@@ -3,7 +3,7 @@
 import * as z from 'zod'
 import type { Match } from '../journal/match.ts'
 import type { SinkSettings } from '../pipeline/settings.ts'
-import { andMatches, count, duration, field, fieldNames, match, pattern, size, start } from './options.ts'
+import { andMatches, count, duration, field, fieldNames, match, pattern, recordName, size, start } from './options.ts'
 
 /** The options that every sink has. */
 export const sinkOptionsSchema = z
@@ -26,11 +26,11 @@ export const sinkOptionsSchema = z
         }),
         exclude: fieldNames().optional().meta({ description: 'All journal fields but these.' }),
         rename: z
-          .record(field(), z.string().min(1))
+          .record(field(), recordName())
           .optional()
           .meta({ title: 'FIELD: name', description: 'Other names for fields.', examples: [{ MESSAGE: 'msg' }] }),
         add: z
-          .record(z.string().min(1), z.string())
+          .record(recordName(), z.string())
           .optional()
           .meta({ title: 'name: text', description: 'Further fields with a fixed text, on every entry.' }),
         mask: z

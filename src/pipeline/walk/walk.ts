@@ -20,9 +20,9 @@ const CHUNK_BYTES = 2 * 1024 * 1024
 const CHUNK_READ = 4096
 /** It ends a little before the bytes that are wanted, as one entry more would leave a rest behind every batch. */
 const MARGIN = 1 / 32
-/** Memory of chunks is used again in pieces of such a size, and so many are kept. */
+/** Memory of chunks is used again in pieces of such a size, and so much is kept. */
 const RECYCLE_BYTES = 64 * 1024
-const RECYCLED_MOST = 2
+const RECYCLED_BYTES = 4 * 1024 * 1024
 /** Lines of one write stay in one chunk up to this. */
 const RUN_BYTES = 4 * 1024 * 1024
 const RUN_READ = 32_768
@@ -300,7 +300,9 @@ export class Walk implements MemoryHolder {
 
   #recycle(records: Uint8Array<ArrayBuffer>): void {
     if (this.#isClosed || records.buffer.byteLength < RECYCLE_BYTES) return
-    if (this.#free.length < RECYCLED_MOST) this.#free.push(records)
+    let kept = records.buffer.byteLength
+    for (const { buffer } of this.#free) kept += buffer.byteLength
+    if (kept <= RECYCLED_BYTES) this.#free.push(records)
   }
 
   #keep(chunk: WalkChunk, keepBytes: number): void {

@@ -39,9 +39,9 @@ function textsOf({ stringValue, arrayValue }: AnyValue): string[] {
   return [Buffer.from(stringValue ?? '').toString('latin1')]
 }
 
-/** Counts the entries that a collector has stored, reading only what is new; much cheaper than looking at them. */
-export function counterOf({ dir }: Collector): () => number {
-  const path = join(dir, 'fwd.ndjson')
+/** Counts the entries that a collector has stored through one of its receivers, reading only what is new; much cheaper than looking at them. */
+export function counterOf({ dir }: Collector, receiver: 'fwd' | 'hec' = 'fwd'): () => number {
+  const path = join(dir, `${receiver}.ndjson`)
   const piece = Buffer.alloc(1 << 20)
   let offset = 0
   let count = 0

@@ -207,6 +207,11 @@ describeWith(['redis-server', 'redis-cli'], 'the redis sink and a real Redis', (
       expect(error?.message).toMatch(/the (list|stream) "logs" holds 20 entries.*the limit is 25: its consumers lag/)
       if (atomic === 'script') expect(error?.message).toMatch(/the oldest of 20\d\d-\d\d-\d\dT/)
       expect(await read(client)).toHaveLength(20)
+      // Asking again does not send the batch again.
+      const sent = proxy.passed.request
+      const again = await failing(sink.write(batches[2]!, delivery()))
+      expect(again).toEqual({ failure: 'unavailable', message: error?.message })
+      expect(proxy.passed.request - sent).toBeLessThan(1500)
       if (mode === 'list') await client.ltrim('logs', 10, -1)
       else await client.xtrim('logs', 'MAXLEN', 10)
       await ship(sink, batches[2]!)

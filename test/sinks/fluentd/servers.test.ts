@@ -1,26 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { FluentdSink } from '../../../sinks/fluentd.ts'
 import type { Batch } from '../../../src/sink.ts'
 import { delivery, failureOf, type TestHost, testHost } from '../../contract/sinkContract.ts'
 import { ForwardServer, type ForwardServerOptions } from '../../support/forwardServer.ts'
 import { tempDir } from '../../support/tempDir.ts'
+import { cleanups, NEVER, startServer } from './kit.ts'
 import { packed, sinkFor } from './sinks.ts'
 
-const NEVER = new AbortController().signal
-const cleanups: (() => Promise<unknown> | unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
 async function start(...options: ForwardServerOptions[]): Promise<ForwardServer[]> {
-  return Promise.all(
-    options.map(async (one) => {
-      const server = await ForwardServer.start(one)
-      cleanups.push(() => server.close())
-      return server
-    }),
-  )
+  return Promise.all(options.map(startServer))
 }
 
 function sinkTo(

@@ -236,8 +236,12 @@ describe('H7: two indexers behind a balancer', () => {
       body: '{"text":"Success","code":0,"ackId":0}',
       headers: { 'set-cookie': `place=${1 - place}` },
     })
-    const moved = watch(sink.write(makeBatch(1, { first: 2 }), delivery()))
-    await sleep(50)
+    let isMoved = false
+    const sent = () => {
+      isMoved = true
+    }
+    const moved = watch(sink.write(makeBatch(1, { first: 2 }), { signal: NEVER, sent }))
+    await until(() => isMoved)
     const third = watch(sink.write(makeBatch(1, { first: 3 }), delivery()))
     await until(() => hec.events.length === 2)
     expect(hec.events[1]?.indexer).toBe(1 - place)
