@@ -116,7 +116,7 @@ export interface Entry {
   /** Microseconds since 1970; exact as a number until the year 2255. */
   readonly realtime: number
   /**
-   * Unique and the same on every read of this entry and of its flushed copy: a document id of 34 characters, made of the identity in journal-format.md § 6,
+   * Unique and the same on every read of this entry and of its flushed copy: a document id of 34 characters, made of its times, boot and content and its number among equals,
    * time first (new ids sort behind old ones, which is cheap for Lucene).
    */
   readonly key: string

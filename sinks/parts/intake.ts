@@ -199,7 +199,7 @@ export class Intake {
     }
   }
 
-  /** What an answer means by its status alone (sinks.md § 6.3). */
+  /** What an answer means by its status alone. */
   judge(answer: Answer): Verdict {
     const { status } = answer
     if (status >= 200 && status < 300) return { kind: 'taken' }

@@ -264,7 +264,7 @@ function readStored(store: PositionStore, name: string): Positions | undefined {
 
 /**
  * The positions that the target itself holds: a chosen place is stored as following them, else the daemon would go back to
- * them at its start (design.md, Delivery). Undefined for a sink whose target holds none.
+ * them at its start. Undefined for a sink whose target holds none.
  */
 async function askTarget(opened: Open, spec: SinkSpec): Promise<Map<string, Position> | undefined> {
   const { set: journal, log } = opened

@@ -109,12 +109,16 @@ const RESERVED = new Set(
   ).split(' '),
 )
 
+function hasEmptyPart(name: string): boolean {
+  return name.split('.').some((part) => part.trim() === '')
+}
+
 /** The name of a member of a record; dots make objects of it for some targets, so no part of it may be empty. */
 export function recordName() {
   return z
     .string()
     .min(1)
-    .refine((name) => !name.split('.').some((part) => part.trim() === ''), 'expected a name without empty parts')
+    .refine((name) => name === '' || !hasEmptyPart(name), 'expected a name without empty parts')
     .refine((name) => !RESERVED.has(name), 'expected another name: Elasticsearch keeps this one for itself')
 }
 

@@ -80,7 +80,7 @@ export class JournalReader {
 
   /**
    * To the entry of a cursor, or what follows its place when it is gone; `after`: behind the entry itself. Every id takes the first of
-   * the cursor's parts that helps: its own seqnum, boot and monotonic time, realtime (journal-format.md § 5).
+   * the cursor's parts that helps: its own seqnum, boot and monotonic time, realtime.
    */
   seekCursor(cursor: CursorParts, after: boolean): void {
     const { seqnumId, seqnum, bootId, monotonic, realtime } = cursor
@@ -274,7 +274,7 @@ export class JournalReader {
     return a.head === undefined || b.head === undefined ? 0 : this.#compare(a.head, b.head)
   }
 
-  /** Order of entries of different ids: journal-format.md § 6, rules 2 to 4. */
+  /** Order of entries of different ids: same boot by monotonic time, else by realtime, else by content. */
   #compare(a: EntryMark, b: EntryMark): number {
     const order = compareEntries(a, b)
     return this.#reverse ? -order : order

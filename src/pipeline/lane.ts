@@ -270,7 +270,7 @@ export interface ChosenStart extends StoredPosition {
 }
 
 /**
- * The rule for a target that holds the position (design.md, Delivery): the same answer as noted → the local frontier, which
+ * The rule for a target that holds the position: the same answer as noted → the local frontier, which
  * may be further on over entries that were left out; another one → there; none → the local file.
  * undefined: neither has one, so the configured start counts.
  */

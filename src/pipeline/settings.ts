@@ -76,7 +76,7 @@ export interface PipelineOptions {
 export interface StoredPosition {
   /** The frontier: everything before it is settled. */
   readonly position: Position
-  /** For a sink whose target holds the position: the target's last answer (design.md, Delivery). */
+  /** For a sink whose target holds the position: the target's last answer. */
   readonly target?: Position | undefined
 }
 

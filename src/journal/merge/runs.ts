@@ -1,5 +1,5 @@
 // Runs: entries of one seqnum id with the same boot and monotonic time, as journald stamps all lines of one read alike. An entry's
-// number among those of its run with equal realtime and content belongs to its identity (journal-format.md § 6).
+// number among those of its run with equal realtime and content belongs to its identity (docs/decisions/0002).
 // Invariant: within a run, seqnums of equal entries ascend, each once.
 
 import { bootIdOf, type EntryMark, isSameBoot } from '../cursor.ts'

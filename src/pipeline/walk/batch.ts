@@ -7,7 +7,7 @@ import type { Batch, Cursor, Entry, Position } from '../../sink.ts'
 import { type Groups, groupEntries } from '../groups.ts'
 import type { Chunk, Cut, Part } from './chunk.ts'
 
-/** Length of an entry's key, journal-format.md § 6. */
+/** Length of an entry's key (src/journal/key.ts). */
 export const KEY_BYTES = 34
 
 /** Where in a batch's source an entry stands: chunk and index in it. */

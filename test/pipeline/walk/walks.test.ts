@@ -355,7 +355,7 @@ describe('sharing', () => {
 })
 
 describe('a journal that grows', () => {
-  /** Writes the header as if only so many entries were there yet (journal-format.md § 1: n_entries, the state). */
+  /** Writes the header as if only so many entries were there yet (n_entries, the state). */
   function show(path: string, entries: number, tailSeqnum: number): void {
     const file = openSync(path, 'r+')
     const number = Buffer.alloc(8)

@@ -1,8 +1,24 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { authorizationOf, nodeOfCloud } from '../../../sinks/elasticsearch/options.ts'
+import { loadConfig } from '../../../src/config/load.ts'
+import { tempDir } from '../../support/tempDir.ts'
 import { configOf, mistakesOf } from './config.ts'
 
 const nodes = ['https://es:9200']
+
+/** What `validate` says about the field rules of a sink, without places. */
+async function mistakesIn(fields: object): Promise<string[]> {
+  const path = join(tempDir(), 'logferry.yaml')
+  writeFileSync(path, JSON.stringify({ sinks: { out: { type: 'elasticsearch', nodes, fields } } }))
+  try {
+    await loadConfig(path, {})
+    return []
+  } catch (error) {
+    return (error as Error).message.match(/(?<=fields\.).*/g) ?? []
+  }
+}
 
 describe('the options of the elasticsearch sink', () => {
   it('needs to know where the cluster is, and no more', () => {
@@ -43,6 +59,18 @@ describe('the options of the elasticsearch sink', () => {
     expect(header({ api_key: 'aWQ6a2V5' })).toBe('ApiKey aWQ6a2V5')
     expect(header({ user: 'u', password: 'p' })).toBe('Basic dTpw')
     expect(header({ token: 't' })).toBe('Bearer t')
+  })
+
+  it('S3: names that the server keeps for itself, or cannot read, are refused before anything is shipped', async () => {
+    expect(
+      await mistakesIn({ rename: { A: '_id', B: 'a..b', C: '', D: 'fine.name', E: 'x.' }, add: { _source: 'x' } }),
+    ).toEqual([
+      'rename.A: found "_id", expected another name: Elasticsearch keeps this one for itself',
+      'rename.B: found "a..b", expected a name without empty parts',
+      'rename.C: found "", expected a text',
+      'rename.E: found "x.", expected a name without empty parts',
+      'add._source: found the name "_source", expected another name: Elasticsearch keeps this one for itself',
+    ])
   })
 
   it('finds the node in a Cloud ID', () => {
