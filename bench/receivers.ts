@@ -129,7 +129,7 @@ function receiveRedis(socket: Socket): void {
         continue
       }
       if (rest.length < end + 2 + size + 2) break
-      if (first.length < 64) first.push(rest.toString('latin1', end + 2, end + 2 + Math.min(size, 5000)))
+      if (first.length < 4096) first.push(rest.toString('latin1', end + 2, end + 2 + Math.min(size, 5000)))
       bytes += size
       at = end + 2 + size + 2
       if (--missing === 0) socket.write(replyTo(first, bytes))

@@ -22,6 +22,7 @@ import { FILTER, failureOfBulk, readItems200, tooLargeAlone, unknownParameter } 
 import { BulkBodies } from './elasticsearch/bulkBody.ts'
 import { checkTarget } from './elasticsearch/check.ts'
 import { parseIndexName } from './elasticsearch/indexName.ts'
+import { memoryOf } from './elasticsearch/itemErrors.ts'
 import { findStored, mayLook, NotAllowed } from './elasticsearch/lookUp.ts'
 import { authorizationOf, type ElasticsearchConfig, elasticsearchConfig } from './elasticsearch/options.ts'
 import { PoisonGuard } from './elasticsearch/poison.ts'
@@ -40,7 +41,7 @@ const PRESSED_MIN_MS = 500
 const PRESSED_MAX_MS = 10_000
 /** A sentence about entries that wait for a person, so often. */
 const WARN_EVERY_MS = 30_000
-/** More names than that are asked for by their pattern. */
+/** So many names fit into the line of a request. */
 const MOST_NAMES = 20
 const DEFAULT_INDEX = 'journald-{yyyy.MM.dd}'
 
@@ -109,7 +110,10 @@ export class ElasticsearchSink implements Sink {
       judgeFacts(facts, this.#target, this.#host.log)
       this.#isRolling = facts.isRolling
       if (facts.isRolling && this.#hasIds) {
-        this.#mayLook = await mayLook(transport, this.#everywhere(), signal)
+        const { constant, pattern } = this.#target.name
+        // What begins with a field may be anything: that is found out when it matters.
+        this.#mayLook =
+          pattern.startsWith('*') || (await mayLook(transport, encodeURIComponent(constant ?? pattern), signal))
         if (!this.#mayLook) this.#warnUnseen()
       }
     } catch (error) {
@@ -188,7 +192,8 @@ export class ElasticsearchSink implements Sink {
     // There is an outcome for its last line: the server has read it.
     this.#bodies.giveBack(body)
     if (answer === 'all-created') return { ...NOTHING_YET, delivered: entries }
-    return readItems(answer, { hasIds: this.#hasIds, namesFromFields: this.#target.name.fields.length > 0 })
+    const sent = { hasIds: this.#hasIds, namesFromFields: this.#target.name.fields.length > 0 }
+    return readItems(answer, { ...sent, memory: memoryOf(body.length, entries) })
   }
 
   async #post(transport: Transport, name: string | undefined, body: Buffer, signal: AbortSignal): Promise<Reply> {
@@ -300,7 +305,13 @@ export class ElasticsearchSink implements Sink {
     const wait = sentAt + this.#config.server_timeout - Date.now()
     try {
       if (wait > 0) await sleep(wait, undefined, { signal })
-      return await findStored(transport, this.#namesIn(batch), batch, signal)
+      const names = this.#addresses.namesOf(batch).map(encodeURIComponent)
+      const stored = new Set<number>()
+      for (let from = 0; from < names.length; from += MOST_NAMES) {
+        const some = names.slice(from, from + MOST_NAMES).join(',')
+        for (const index of await findStored(transport, some, batch, signal)) stored.add(index)
+      }
+      return stored
     } catch (error) {
       if (error instanceof NotAllowed) {
         this.#mayLook = false
@@ -317,16 +328,6 @@ export class ElasticsearchSink implements Sink {
     this.#host.log.warn(
       'the target may not be read: after a lost connection entries may be stored twice, when it goes over to another index just then',
     )
-  }
-
-  #namesIn(batch: Batch): string {
-    const names = this.#addresses.namesOf(batch)
-    return names.length > MOST_NAMES ? this.#everywhere() : names.map(encodeURIComponent).join(',')
-  }
-
-  #everywhere(): string {
-    const { constant, pattern } = this.#target.name
-    return encodeURIComponent(constant ?? pattern)
   }
 }
 

@@ -25,7 +25,7 @@ export default defineSink<SplunkConfig>({
   summary: "Sends entries to Splunk's HTTP Event Collector, with acknowledgement by the indexers.",
   config: splunkConfig,
   // A batch waits for its acknowledgement, mostly for seconds and up to `ack_timeout`, while others are sent.
-  defaults: { timeout: '330s', in_flight: 16 },
+  defaults: { timeout: '330s', in_flight: 32 },
   create: (config, host) => new SplunkSink(config, host),
 })
 
@@ -34,6 +34,7 @@ const ENVELOPE_BYTES = 400
 const RECORDS_SHARE = 0.72
 /** Splunk disregards an event above `maxEventSize`, 5 MB. */
 const MOST_ENTRY_BYTES = 4_000_000
+// Level 6 takes more than twice the processor time for a seventh fewer bytes.
 const GZIP_LEVEL = 1
 
 const compress = promisify(gzip) as (bytes: Uint8Array, options: { level: number }) => Promise<Buffer>

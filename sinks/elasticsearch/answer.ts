@@ -3,7 +3,7 @@
 
 import { type Rejection, SinkError } from '../../src/sink.ts'
 import { retryAfterMs } from '../parts/http.ts'
-import { type BulkItem, exceedsMemory, plainType } from './itemErrors.ts'
+import { type BulkItem, exceedsMemory, memoryOf, plainType } from './itemErrors.ts'
 import type { Reply } from './transport.ts'
 
 /** Names of items, as few as will do and never without a status: an item without any of them would be left out of the answer. */
@@ -76,7 +76,7 @@ export function failureOfBulk(reply: Reply, entries: number, bytes = 0): SinkErr
   const patience = asked === undefined ? {} : { retryAfterMs: asked }
   if (status === 413) return new SinkError('too-large', `${says}: the request is larger than it takes`)
   if (status === 429) {
-    if (entries > 1 && exceedsMemory(reason, bytes))
+    if (entries > 1 && exceedsMemory(reason, memoryOf(bytes, entries)))
       return new SinkError('too-large', `${says}: it has not the memory for so much at once`)
     return new SinkError('unavailable', `${says}: too many requests`, patience)
   }
@@ -98,7 +98,9 @@ export function failureOfBulk(reply: Reply, entries: number, bytes = 0): SinkErr
 export function tooLargeAlone(reply: Reply, bytes: number): Rejection | undefined {
   if (reply.status !== 429) return undefined
   const { type, reason } = errorOf(reply)
-  return exceedsMemory(reason, bytes) ? { index: 0, code: 'too_large', reason: `429 ${type}: ${reason}` } : undefined
+  return exceedsMemory(reason, memoryOf(bytes, 1))
+    ? { index: 0, code: 'too_large', reason: `429 ${type}: ${reason}` }
+    : undefined
 }
 
 function whyUnauthorized(reason: string): string {

@@ -151,6 +151,8 @@ export interface Sent {
   readonly hasIds: boolean
   /** The names of indexes come from fields of the entries. */
   readonly namesFromFields: boolean
+  /** From `memoryOf` the request. */
+  readonly memory: number
 }
 
 /** What an item of a bulk answer means. */
@@ -163,7 +165,7 @@ export function judge({ status, error, failure_store }: BulkItem, sent: Sent): V
   if (status === 409 && sent.hasIds) return { kind: 'delivered', again: true }
   const code = sent.namesFromFields ? OF_THE_INDEX.get(type) : undefined
   if (code !== undefined) return { kind: 'rejected', code }
-  if (type === 'rejected_execution_exception' && exceedsMemory(reason)) return { kind: 'too-large' }
+  if (type === 'rejected_execution_exception' && exceedsMemory(reason, sent.memory)) return { kind: 'too-large' }
   const rule = BY_TYPE.get(type)?.find(
     ({ statuses, reason: pattern }) =>
       (statuses === undefined || statuses.includes(status)) && (pattern === undefined || pattern.test(reason)),
@@ -187,13 +189,25 @@ export function plainType(type: unknown): string {
   return typeof type === 'string' ? type.replace(/^(?:es|elasticsearch|open_?search)_/, '') : 'unknown'
 }
 
+/** What the server counts for a document besides its bytes, about (seen in Elasticsearch 9.5). */
+const OVERHEAD_BYTES = 400
+
+/** How much of the server's memory for operations a request takes by itself. */
+export function memoryOf(bytes: number, entries: number): number {
+  return bytes + OVERHEAD_BYTES * entries
+}
+
 /**
- * Whether indexing pressure refuses an operation that is by itself larger than all the memory that operations may have: then it
- * will be refused however often it is sent. The reason ends in `…_operation_bytes=N, max_…_bytes=M]`. A request that is read piece by
- * piece is refused with the size of one piece, so its own size counts as well.
- * @param bytes of the request, uncompressed
+ * Whether indexing pressure refuses an operation that by itself is larger than all the memory that operations may have: then it
+ * will be refused however often it is sent. The reason says which operation it is, what all have, what this one wants and the most:
+ * `… of primary operation […, primary_operation_bytes=N, max_primary_bytes=M]`. A request that is read piece by piece is refused with
+ * the size of a piece; and while its documents go to the shards, the request keeps what it has.
+ * @param own from `memoryOf` the request
  */
-export function exceedsMemory(reason: string, bytes = 0): boolean {
-  const found = /_operation_bytes=(\d+), max_\w+_bytes=(\d+)\]/.exec(reason)
-  return found !== null && Math.max(bytes, Number(found[1])) > Number(found[2])
+export function exceedsMemory(reason: string, own: number): boolean {
+  const found = /(\w+)_operation_bytes=(\d+), max_\w+_bytes=(\d+)\]/.exec(reason)
+  if (found === null) return false
+  const [, kind, wanted, most] = found
+  const needed = kind === 'primary' ? own + Number(wanted) : Math.max(own, Number(wanted))
+  return needed > Number(most)
 }

@@ -129,7 +129,8 @@ function readPushed(reply: Reply): Pushed {
   if (kind === 'POSITION')
     return { kind: 'position', stored: first === null || first === undefined ? null : String(first) }
   if (kind === 'TYPE') return { kind: 'type', key: String(first), type: String(second) }
-  return { kind: 'full', key: String(first), length: Number(second), oldest: String(third ?? '') }
+  if (kind === 'FULL') return { kind: 'full', key: String(first), length: Number(second), oldest: String(third ?? '') }
+  throw new RedisReply('ERR an answer that no script of ours gives')
 }
 
 export interface Call {

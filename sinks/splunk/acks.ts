@@ -54,7 +54,9 @@ export class AckLine {
   readonly #host: string
   readonly #ask: Ask
   readonly #timing: AckTiming
-  readonly #end = new AbortController()
+  /** Of the question under way. */
+  #asking: AbortController | undefined
+  #isClosed = false
   #current: Channel
   /** Those that no request goes to any more, while something waits on them. */
   readonly #retired = new Set<Channel>()
@@ -130,7 +132,8 @@ export class AckLine {
   }
 
   close(): void {
-    this.#end.abort()
+    this.#isClosed = true
+    this.#asking?.abort()
     clearTimeout(this.#timer)
     this.#timer = undefined
     for (const channel of this.#open()) channel.fail(channel.ids, this.#doubt('closed'))
@@ -191,14 +194,14 @@ export class AckLine {
   /** The connection failed: the indexer may have restarted, and then never confirms what it had. */
   #leave(channel: Channel): void {
     if (channel === this.#current) this.#renew()
-    channel.hurry(now() + this.#timing.graceMs)
+    for (const open of this.#open()) open.hurry(now() + this.#timing.graceMs)
     if (!this.#isAsking && this.#timer !== undefined) this.#schedule(this.#pauseMs)
   }
 
   /** A number came that had been given before. */
   #backwards(channel: Channel): SinkError {
-    if (channel === this.#current) this.#renew()
     channel.fail(channel.ids, this.#doubt('its numbers began again, so that it has restarted'))
+    this.#leave(channel)
     this.#tidy()
     if (++this.#wentBack < STRIKES) return this.#doubt('its numbers began again, so that it has restarted')
     this.#wentBack = STRIKES - 1
@@ -227,7 +230,7 @@ export class AckLine {
 
   #schedule(ms: number): void {
     clearTimeout(this.#timer)
-    if (this.#end.signal.aborted) return
+    if (this.#isClosed) return
     const earliest = Math.min(...this.#open().map((channel) => channel.deadline))
     const wait = Math.max(0, Math.min(ms, earliest - now()))
     this.#timer = setTimeout(() => void this.#round(), wait)
@@ -247,23 +250,32 @@ export class AckLine {
 
   async #askAbout(channel: Channel): Promise<void> {
     const { ids } = channel
-    for (let from = 0; from < ids.length; from += IDS_AT_ONCE) {
-      const some = ids.slice(from, from + IDS_AT_ONCE)
-      const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(this.#timing.askMs)])
-      try {
-        const { acks, cookies } = await this.#ask(channel, some, signal)
-        // Before the place of the channel changes: the answer is of the old one.
-        const confirmed = some.filter((id) => acks?.[id] === true)
+    try {
+      for (let from = 0; from < ids.length; from += IDS_AT_ONCE) {
+        const some = ids.slice(from, from + IDS_AT_ONCE)
+        const { acks, cookies } = await this.#askOnce(channel, some)
         this.#follow(channel, cookies)
         // Not awaited: one that cannot be believed yet must not hold up the others.
-        for (const id of confirmed) void channel.confirm(id)
-      } catch (error) {
-        if (!(error instanceof SinkError)) throw error
-        if (error.failure === 'refused') channel.fail(channel.ids, error)
-        else if (isBroken(error)) this.#leave(channel)
-        // Otherwise it is asked again; a `true` that was in a lost answer comes to the deadline.
-        return
+        for (const id of some) if (acks?.[id] === true) void channel.confirm(id)
       }
+    } catch (error) {
+      if (!(error instanceof SinkError)) {
+        channel.fail(channel.ids, new SinkError('in-doubt', `${this.#host}: ${String(error)}`, { cause: error }))
+      } else if (error.failure === 'refused') channel.fail(channel.ids, error)
+      else if (isBroken(error)) this.#leave(channel)
+      // Otherwise it is asked again; a `true` that was in a lost answer comes to the deadline.
+    }
+  }
+
+  async #askOnce(channel: Channel, ids: readonly number[]): Promise<AckAnswer> {
+    const asking = new AbortController()
+    this.#asking = asking
+    const late = () => asking.abort(new DOMException('no answer in time', 'TimeoutError'))
+    const timer = setTimeout(late, this.#timing.askMs)
+    try {
+      return await this.#ask(channel, ids, asking.signal)
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -271,7 +283,7 @@ export class AckLine {
     for (const channel of this.#open()) {
       const overdue = channel.overdue(now())
       if (overdue.length === 0) continue
-      if (!channel.hasConfirmed) this.#neverConfirmed += overdue.length
+      if (!channel.hasConfirmed && !channel.isHurried) this.#neverConfirmed += overdue.length
       // Its other numbers are as doubtful, but may still come.
       if (channel === this.#current) this.#renew()
       channel.fail(overdue, this.#overdue())

@@ -43,6 +43,8 @@ export class Channel {
   hasConfirmed = false
   /** Requests that were answered. */
   answered = 0
+  /** What waits has less time than usual: that it does not come says nothing about the server. */
+  isHurried = false
   readonly #track: Track
   readonly #waiting = new Map<number, Waiting>()
   readonly #known = new Set<number>()
@@ -156,6 +158,7 @@ export class Channel {
 
   /** Nothing is waited for beyond this. */
   hurry(deadline: number): void {
+    this.isHurried = true
     for (const waiting of this.#waiting.values()) waiting.deadline = Math.min(waiting.deadline, deadline)
   }
 

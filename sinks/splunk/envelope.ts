@@ -1,5 +1,5 @@
 // The body of a HEC request: one envelope after the other, no separator, each with its record in the middle. Hot path: per entry
-// a few copies and no object (bench/sinks.bench.ts). Invariants: no key that Splunk does not know (it then drops this event and
+// a few copies and no object (bench/splunk.bench.ts). Invariants: no key that Splunk does not know (it then drops this event and
 // all behind it, with 200), `time` never in exponent form (code 15), `fields` flat and without leading `_`.
 
 import type { Batch } from '../../src/sink.ts'
@@ -115,10 +115,11 @@ export class Envelopes {
       this.#begin = Buffer.from(`{"time":${second}.`)
     }
     out.set(this.#begin, at)
-    let rest = realtime - second * 1e6
+    // Integers from here on, which V8 divides faster.
+    let rest = (realtime - second * 1e6) | 0
     const end = at + this.#begin.length + 6
     for (let digit = end - 1; digit >= end - 6; digit--) {
-      const tenth = Math.floor(rest / 10)
+      const tenth = (rest / 10) | 0
       out[digit] = 48 + rest - tenth * 10
       rest = tenth
     }
@@ -154,13 +155,11 @@ export class Envelopes {
 }
 
 /** Room for a body: an upper bound. */
-function sizeOf({ records, ends, groups }: Batch, frames: readonly Frame[]): number {
-  let bytes = records.length + ends.length * (TIME_BYTES + CURSOR_BYTES + BEFORE_KEY.length + KEY_BYTES + END.length)
-  for (let i = 0; i < ends.length; i++) {
-    const { head, tail } = frames[groups.at[i] as number] as Frame
-    bytes += head.length + tail.length
-  }
-  return bytes
+function sizeOf({ records, ends }: Batch, frames: readonly Frame[]): number {
+  let frameBytes = 0
+  for (const { head, tail } of frames) frameBytes = Math.max(frameBytes, head.length + tail.length)
+  const rest = TIME_BYTES + CURSOR_BYTES + BEFORE_KEY.length + KEY_BYTES + END.length
+  return records.length + ends.length * (frameBytes + rest)
 }
 
 /** Whether the cursor stands where records of shape `journal` have it. */

@@ -38,7 +38,7 @@ function groupByTable(parts: readonly Part[], count: number): Groups {
       if (number < 0) {
         number = first.push(entry) - 1
         numberOf[group] = number
-        tokens.push(groups?.table.bytesOf(group) ?? NOTHING)
+        tokens.push(groups?.table.tokenOf(group) ?? NONE)
       }
       at[entry++] = number
     }
@@ -94,6 +94,8 @@ function groupByBytes(parts: readonly Part[], count: number): Groups {
 }
 
 const NOTHING = new Uint8Array(0)
+/** The token of entries of which nothing is asked. */
+const NONE = {}
 
 // FNV-1a.
 function hash(bytes: Uint8Array, start: number, end: number): number {

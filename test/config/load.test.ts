@@ -54,6 +54,26 @@ function configOf(config: Config, name: string): unknown {
 }
 
 describe('loadConfig', () => {
+  it("takes a sink's own defaults for what all sinks have, unless something is written", async () => {
+    writeFileSync(
+      join(dir, 'slow.mjs'),
+      `import * as z from 'zod'
+export default { api: 1, name: 'slow', summary: 'For tests.', config: z.strictObject({}), create: () => ({}),
+  defaults: { timeout: '5min', in_flight: 12 } }`,
+    )
+    const { sinks } = await load(`sinks:
+  a: { type: ./slow.mjs }
+  b: { type: ./slow.mjs, timeout: 7s, in_flight: 3 }
+  c: { type: ./slow.mjs, concurrency: 10 }
+  d: { type: stdout }`)
+    expect(sinks.map(({ settings }) => [settings.timeoutMs, settings.inFlight])).toEqual([
+      [300_000, 12],
+      [7000, 3],
+      [300_000, 20],
+      [90_000, 4],
+    ])
+  })
+
   it('fills in defaults for all that is not written', async () => {
     const { sinks, sections: _, ...rest } = await load('sinks: { out: { type: stdout } }')
     expect(rest).toEqual({

@@ -365,6 +365,36 @@ describe('failures', () => {
     expect(rig.dead.letters).toMatchObject([{ code: 'too_large', reason: '100 bytes, the limit is 50' }])
   })
 
+  it('sends an entry alone that is larger than a batch may be, where the target takes such', async () => {
+    const all = entries(10).map((entry, index) => (index === 4 ? { ...entry, text: 'x'.repeat(100) } : entry))
+    const rig = new Rig({ entries: all })
+    const sink = new FakeSink({ limits: { bytes: 40, entryBytes: 200 } })
+    rig.ship(sink)
+    await rig.clock.advance(3000)
+    expect(sink.got).toEqual(texts(10).map((text, index) => (index === 4 ? 'x'.repeat(100) : text)))
+    expect(sink.batches.find(({ texts: sent }) => sent.includes('x'.repeat(100)))?.texts).toHaveLength(1)
+    expect(rig.dead.letters).toEqual([])
+  })
+
+  it('counts a batch that was refused after it had been sent as one that may be there', async () => {
+    for (const [isSent, wanted] of [
+      [true, 10],
+      [false, 0],
+    ] as const) {
+      const rig = new Rig({ entries: entries(10) })
+      const sink = new FakeSink()
+      sink.script = (_, { sent }, call) => {
+        if (call > 1) return 'delivered'
+        if (isSent) sent()
+        throw new SinkError('refused', 'no acknowledgement ever comes')
+      }
+      rig.ship(sink)
+      await rig.clock.advance(PROBE_MS * 3)
+      expect(sink.got).toEqual(texts(10))
+      expect(rig.value('logferry_possible_duplicates_total')).toBe(wanted)
+    }
+  })
+
   it('holds the sink when a person must act, drops nothing, and goes on by itself once it is mended', async () => {
     const rig = new Rig({ entries: entries(100) })
     const sink = new FakeSink()

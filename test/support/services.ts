@@ -244,7 +244,14 @@ export async function startRedis(mode: RedisMode): Promise<Redis> {
   const start = () =>
     void execFileSync('bash', [script, dir, mode, String(port)], { stdio: ['ignore', 'pipe', 'pipe'] })
   const stop = () => void execFileSync('bash', [script, dir, 'stop'], { stdio: ['ignore', 'pipe', 'pipe'] })
-  start()
+  try {
+    start()
+  } catch (error) {
+    // Some nodes of a cluster may be up.
+    stop()
+    rmSync(dir, { recursive: true, force: true })
+    throw error
+  }
   return {
     dir,
     port,

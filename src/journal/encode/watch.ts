@@ -22,6 +22,7 @@ export class GroupTable {
   readonly #texts: Uint8Array[] = []
   readonly #numbers = new Map<string, number>()
   readonly #made: (Uint8Array | undefined)[] = []
+  readonly #tokens: (object | undefined)[] = []
   /** Bytes of values. */
   bytes = 0
 
@@ -56,6 +57,13 @@ export class GroupTable {
     return child
   }
 
+  /** Stands for a group, also beyond the table's end. */
+  tokenOf(group: number): object {
+    const token = this.#tokens[group] ?? new Token()
+    this.#tokens[group] = token
+    return token
+  }
+
   /** The values of a group in journal export format, in the order in which the entries have them. The same bytes each time. */
   bytesOf(group: number): Uint8Array {
     let made = this.#made[group]
@@ -69,6 +77,9 @@ export class GroupTable {
   }
 }
 
+/** Something to know a group by. Not its bytes: V8 takes long to find a typed array in a map. */
+class Token {}
+
 export class Watch {
   /** The group of the entry that was encoded last, in `table`. */
   group = 0
@@ -77,6 +88,8 @@ export class Watch {
   table: GroupTable
   readonly #fields: readonly string[]
   readonly #names: readonly Uint8Array[]
+  /** A bit for each length that one of them has, modulo 32. */
+  readonly #lengths: number
   // Values met before, by file and key of their DATA: a value that an encoder has kept is not read again.
   #known = new WeakMap<JournalFile, Map<number, number>>()
   #file: JournalFile | undefined
@@ -86,6 +99,7 @@ export class Watch {
   constructor(fields: readonly string[]) {
     this.#fields = fields
     this.#names = fields.map((name) => Buffer.from(name))
+    this.#lengths = fields.reduce((bits, name) => bits | (1 << (name.length & 31)), 0)
     this.table = new GroupTable(fields)
   }
 
@@ -146,6 +160,7 @@ export class Watch {
   }
 
   #find(bytes: Uint8Array, start: number, equals: number): number {
+    if ((this.#lengths & (1 << ((equals - start) & 31))) === 0) return -1
     const names = this.#names
     for (let field = 0; field < names.length; field++) {
       const name = names[field]

@@ -32,7 +32,9 @@ export interface Chunk {
   /** Fields for `Entry.get`, in journal export format; undefined when no sink of these asks for any, or `groups` has them. */
   readonly fields: { readonly bytes: Uint8Array<ArrayBuffer>; readonly ends: Uint32Array } | undefined
   /** The same where few fields are asked for: entry i has those of group `at[i]` of the table, which several chunks share. */
-  readonly groups?: { readonly at: Uint32Array; readonly table: Pick<GroupTable, 'count' | 'bytesOf'> } | undefined
+  readonly groups?:
+    | { readonly at: Uint32Array; readonly table: Pick<GroupTable, 'count' | 'bytesOf' | 'tokenOf'> }
+    | undefined
   cursor(index: number): Cursor
   /**
    * So many of its entries, given out in a part, are settled and will not be read again by whoever got them. When all takers

@@ -22,7 +22,7 @@ const CHUNK_READ = 4096
 const MARGIN = 1 / 32
 /** Memory of chunks is used again in pieces of such a size, and so much is kept. */
 const RECYCLE_BYTES = 64 * 1024
-const RECYCLED_BYTES = 4 * 1024 * 1024
+const RECYCLED_BYTES = 16 * 1024 * 1024
 /** Lines of one write stay in one chunk up to this. */
 const RUN_BYTES = 4 * 1024 * 1024
 const RUN_READ = 32_768

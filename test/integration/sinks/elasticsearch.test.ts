@@ -1,5 +1,6 @@
 // What a real Elasticsearch does to bulk requests, row by row, and what the sink makes of it.
 import { createHash } from 'node:crypto'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
@@ -7,9 +8,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { ElasticsearchSink } from '../../../sinks/elasticsearch.ts'
 import type { Batch, CheckLine, PartialReceipt } from '../../../src/sink.ts'
 import { delivery, makeBatch, recordsOf, testHost } from '../../contract/sinkContract.ts'
+import { writeJournal } from '../../support/journals.ts'
 import { describeWith } from '../../support/needs.ts'
+import { startLogferry } from '../../support/program.ts'
 import { type Elasticsearch, type Service, startElasticsearch, startNginx } from '../../support/services.ts'
 import { startTcpProxy, type TcpProxy } from '../../support/tcpProxy.ts'
+import { tempDir } from '../../support/tempDir.ts'
 import { countIn, deliver, NEVER, openSink, outcomeOf, sinkFor, storedIn } from './elasticsearchKit.ts'
 
 const CODEC = { template: { settings: { 'index.codec': 'default' } } }
@@ -404,7 +408,7 @@ function only502(error: Error): undefined {
   return undefined
 }
 
-describeWith(['mvn'], 'the elasticsearch sink and a server with little room', () => {
+describeWith(['mvn', 'systemd-journal-remote'], 'the elasticsearch sink and a server with little room', () => {
   let server: Elasticsearch
   beforeAll(async () => {
     server = await startElasticsearch('indexing_pressure.memory.limit: 50kb\nhttp.max_content_length: 1mb')
@@ -422,5 +426,17 @@ describeWith(['mvn'], 'the elasticsearch sink and a server with little room', ()
     expect(await outcomeOf(sink, makeBatch(1, { messageBytes: 60_000 }))).toMatchObject({ retry: [0] })
     expect(await countIn(server, 'e10')).toBe(20)
     await sink.close()
+  })
+
+  it('E10: the real program brings a whole journal in, by smaller and smaller batches', async () => {
+    const home = tempDir()
+    await writeJournal(join(home, 'journal'), 'a', { entries: 3000, profile: 'dcos-node', seed: 41 })
+    const config = join(home, 'logferry.yaml')
+    const sink = `{ type: elasticsearch, nodes: ["${server.url}"], index: e10-program, retry: { base: 50ms, cap: 200ms } }`
+    writeFileSync(config, `state: ${home}/state\nsinks:\n  out: ${sink}\n`)
+    const run = startLogferry(['backfill', '-c', config, '--sink', 'out', '-D', join(home, 'journal')])
+    expect(await run.ended, run.stderr()).toBe(0)
+    expect(await countIn(server, 'e10-program')).toBe(3000)
+    expect(existsSync(join(home, 'state/out/dead'))).toBe(false)
   })
 })

@@ -90,9 +90,9 @@ describe('failureOfBulk', () => {
     const piece =
       '[coordinating_and_primary_bytes=50380, coordinating_operation_bytes=10076, max_coordinating_bytes=51200]'
     const refused = failed(429, 'es_rejected_execution_exception', piece)
-    expect(failureOfBulk(refused, 2, 51_000).failure).toBe('unavailable')
+    expect(failureOfBulk(refused, 2, 50_000).failure).toBe('unavailable')
     expect(failureOfBulk(refused, 2, 52_000).failure).toBe('too-large')
-    expect(tooLargeAlone(refused, 51_000)).toBeUndefined()
+    expect(tooLargeAlone(refused, 50_000)).toBeUndefined()
     expect(tooLargeAlone(refused, 52_000)).toMatchObject({ index: 0, code: 'too_large' })
   })
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { type BulkItem, judge } from '../../../sinks/elasticsearch/itemErrors.ts'
+import { type BulkItem, judge, memoryOf } from '../../../sinks/elasticsearch/itemErrors.ts'
 import { readBulk, readItems, wordsOf } from '../../../sinks/elasticsearch/readBulk.ts'
 import { SinkError } from '../../../src/sink.ts'
 
-const SENT = { hasIds: true, namesFromFields: false }
+const SENT = { hasIds: true, namesFromFields: false, memory: 0 }
 const CREATED: BulkItem = { status: 201 }
 
 function failed(status: number, type: string, reason = ''): BulkItem {
@@ -192,11 +192,11 @@ describe('judge', () => {
 
   it('does not take a conflict for an earlier copy where the ids are the server’s', () => {
     const conflict = failed(409, 'version_conflict_engine_exception')
-    expect(judge(conflict, { hasIds: false, namesFromFields: false })).toEqual({ kind: 'retry' })
+    expect(judge(conflict, { ...SENT, hasIds: false })).toEqual({ kind: 'retry' })
   })
 
   it('blames the entry for a bad index where the name comes from its fields', () => {
-    const sent = { hasIds: true, namesFromFields: true }
+    const sent = { ...SENT, namesFromFields: true }
     expect(judge(failed(400, 'invalid_index_name_exception'), sent)).toEqual({ kind: 'rejected', code: 'index_name' })
     expect(judge(failed(404, 'index_not_found_exception'), sent)).toEqual({ kind: 'rejected', code: 'no_index' })
     expect(judge(failed(403, 'security_exception'), sent).kind).toBe('held')
@@ -268,6 +268,14 @@ describe('readBulk', () => {
     expect(refusal([huge, huge])).toMatch(/^too-large/)
     expect(readItems([CREATED, huge], SENT)).toMatchObject({ retry: [1], suspects: [], isPressed: true })
     expect(readItems([huge], SENT)).toMatchObject({ retry: [0], suspects: [{ index: 0, code: 'too_large' }] })
+  })
+
+  it('counts what the request itself takes of the memory that its documents need', () => {
+    const reason =
+      'rejected execution of primary operation [coordinating_and_primary_bytes=39822, replica_bytes=0, all_bytes=39822, primary_operation_bytes=20384, max_primary_bytes=51200]'
+    const items = times(22, failed(429, 'es_rejected_execution_exception', reason))
+    expect(() => readItems(items, { ...SENT, memory: memoryOf(31_500, 22) })).toThrow(/not the memory/)
+    expect(readItems(items, { ...SENT, memory: memoryOf(20_000, 22) }).retry).toHaveLength(22)
   })
 
   it('keeps what an entry says out of what may be logged', () => {

@@ -1,12 +1,12 @@
 // Acknowledgements against a HEC in this process, whose indexers restart, stand behind balancers, and lose answers.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { AckTiming } from '../../../sinks/splunk/acks.ts'
+import { ACK_TIMING, AckLine, type AckTiming } from '../../../sinks/splunk/acks.ts'
 import { type Batch, type Delivery, type Receipt, SinkError } from '../../../src/sink.ts'
 import { delivery, failureOf, makeBatch, testHost } from '../../contract/sinkContract.ts'
 import { FakeHec, type FakeHecOptions } from '../../support/fakeHec.ts'
 import { startTcpProxy } from '../../support/tcpProxy.ts'
-import { quickSink } from './config.ts'
+import { QUICK, quickSink } from './config.ts'
 
 const NEVER = new AbortController().signal
 const cleanups: (() => Promise<unknown>)[] = []
@@ -191,6 +191,31 @@ describe('a sink that waits in vain', () => {
     expect(await sink.write(makeBatch(1), delivery())).toBe('delivered')
   })
 
+  it('is in doubt when asking itself goes wrong, and the program lives on', async () => {
+    const line = new AckLine('splunk.example:8088', { ...ACK_TIMING, ...QUICK, timeoutMs: 1000 }, () => {
+      throw new TypeError('a bug')
+    })
+    const post = line.begin()
+    const taken = line.taken(post, 0, undefined, NEVER)
+    expect(await failureOf(taken)).toBe('in-doubt')
+    expect(await messageOf(taken)).toMatch(/a bug/)
+    line.close()
+  })
+
+  it('gives up a question that is not answered, and asks again', async () => {
+    const { hec, sink } = await start({}, { askMs: 80 })
+    hec.pollScript.push('hang')
+    const begun = performance.now()
+    // What the lost answer said is gone; the next batch is asked for all the same.
+    const stop = new AbortController()
+    const first = failureOf(sink.write(makeBatch(1), delivery(stop.signal)))
+    await until(() => hec.pollScript.length === 0)
+    expect(await sink.write(makeBatch(1, { first: 2 }), delivery())).toBe('delivered')
+    expect(performance.now() - begun).toBeLessThan(2000)
+    stop.abort()
+    expect(await first).toBe('in-doubt')
+  })
+
   it('goes on asking when a question is not answered for the time being', async () => {
     const { hec, sink } = await start()
     hec.isStalled = true
@@ -325,6 +350,21 @@ describe('H8: an indexer that restarts', () => {
     hec.isStalled = false
     expect(await sink.write(makeBatch(1, { first: 2 }), delivery())).toBe('delivered')
     expect(hec.channels.size).toBe(2)
+  })
+
+  it('that happens while many wait on a new channel is no reason to be held', async () => {
+    const { hec, sink } = await start()
+    hec.isStalled = true
+    const early = batches(8).map((batch) => watch(sink.write(batch, delivery())))
+    await until(() => hec.events.length === 16)
+    await sleep(30)
+    await hec.stop()
+    hec.forget()
+    await Promise.all(early.map(({ ended }) => ended))
+    expect(new Set(early.map(({ outcome }) => outcome))).toEqual(new Set(['in-doubt']))
+    await hec.start()
+    hec.isStalled = false
+    expect(await sink.write(makeBatch(2), delivery())).toBe('delivered')
   })
 
   it('leaves what it has acknowledged meanwhile delivered, when only the connection broke', async () => {
