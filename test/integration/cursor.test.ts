@@ -45,7 +45,7 @@ export default {
 }
 `
 
-function newHome(sink: string, directory = fixture.dir): Home {
+function newHome(sink: string, directory = fixture.copy()): Home {
   const dir = tempDir()
   const config = join(dir, 'logferry.yaml')
   writeFileSync(join(dir, 'plain.mjs'), PLAIN)

@@ -55,7 +55,7 @@ function newHome(sink = '{ type: ./moody.mjs, batch: { entries: 200 }, retry: { 
   const write = (type: string) =>
     writeFileSync(
       config,
-      `journal: { directories: [${fixture.dir}] }\nstate: ./state\nlog: { format: text }\nsinks:\n  out: ${type}\n`,
+      `journal: { directories: [${fixture.copy()}] }\nstate: ./state\nlog: { format: text }\nsinks:\n  out: ${type}\n`,
     )
   const run = (command: string, ...args: string[]) => {
     const { status, stdout, stderr } = logferry(['dead', command, '-c', config, 'out', ...args])

@@ -18,7 +18,7 @@ interface Home {
   lines(name: string): number
 }
 
-function newHome(journal = `directories: [${fixture.dir}], start: oldest`): Home {
+function newHome(journal = `directories: [${fixture.copy()}], start: oldest`): Home {
   const dir = tempDir()
   const config = join(dir, 'logferry.yaml')
   return {
@@ -161,7 +161,7 @@ it('ships the bundled sample at every start where the configuration asks for it,
 
 it('reports files of the journal that cannot be read, and reads the others', async () => {
   const mixed = openFixture('unknown-flag')
-  const home = newHome(`directories: [${mixed.dir}], start: oldest`)
+  const home = newHome(`directories: [${mixed.copy()}], start: oldest`)
   home.write('  out: { type: file, path: ./out.ndjson }')
   const running = startLogferry(['run', '-c', home.config])
   await until('all entries', () => home.lines('out.ndjson') === mixed.facts.oracle_entries)

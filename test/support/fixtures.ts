@@ -1,5 +1,6 @@
 // The journals under test/fixtures/journals: unpacked once per run into a temporary folder, with what journalctl 252 prints for them.
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -12,6 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { tempDir } from './tempDir.ts'
 
 const ROOT = join(import.meta.dirname, '../fixtures/journals')
 
@@ -23,8 +25,10 @@ export interface FixtureFacts {
 
 export interface Fixture {
   readonly name: string
-  /** Holds the journal files, uncompressed. Shared by all tests: never write into it. */
+  /** Holds the journal files, uncompressed. Shared by all tests: never write into it, nor let `logferry run` link into it. */
   readonly dir: string
+  /** Another folder with the same files, of the calling test file alone. */
+  copy(): string
   readonly facts: FixtureFacts
   /** journalctl's output: `-o export`, `-o json`, `-o json --all`; `undamaged` is the export before the damage was done. */
   oracle(kind: 'export' | 'json' | 'all' | 'undamaged'): Buffer
@@ -51,7 +55,12 @@ export function openFixture(name: string): Fixture {
   const dir = join(home(), name)
   if (!existsSync(dir)) unpack(name, dir)
   const oracle = (kind: keyof typeof ORACLES) => gunzipSync(readFileSync(join(ROOT, name, `${ORACLES[kind]}.gz`)))
-  return { name, dir, facts, oracle }
+  const copy = () => {
+    const folder = join(tempDir(), name)
+    cpSync(dir, folder, { recursive: true })
+    return folder
+  }
+  return { name, dir, facts, oracle, copy }
 }
 
 function unpack(name: string, dir: string): void {

@@ -72,6 +72,7 @@ describeWith(['go', 'systemd-journal-remote', 'journalctl'], 'the splunk sink, e
 
   /** Waits until nothing is missing. */
   async function everything(cursors: readonly string[], since = 0): Promise<void> {
+    const deadline = Date.now() + 60_000
     for (let lost = cursors.length; lost > 0; ) {
       const there = new Set(
         eventsAt(collector)
@@ -80,6 +81,7 @@ describeWith(['go', 'systemd-journal-remote', 'journalctl'], 'the splunk sink, e
       )
       lost = cursors.filter((cursor) => !there.has(cursor)).length
       expect(run?.child.exitCode ?? null).toBeNull()
+      if (lost > 0 && Date.now() > deadline) throw new Error(`${lost} entries are lost\n${run?.stderr()}`)
       if (lost > 0) await sleep(500)
     }
   }
@@ -119,7 +121,7 @@ describeWith(['go', 'systemd-journal-remote', 'journalctl'], 'the splunk sink, e
       run = startLogferry(['run', '--config', config])
       const step = Math.floor((ENTRIES / (KILLS + 1)) * (0.5 + Math.random()))
       const aim = Math.min(before + step, ENTRIES - 1)
-      while (count() < aim && run.child.exitCode === null) await sleep(20)
+      await until(`${aim} entries of run ${kill}`, () => count() >= aim || run?.child.exitCode !== null, 40_000)
       run.kill('SIGKILL')
       expect(await run.ended).toBe('SIGKILL')
     }
