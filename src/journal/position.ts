@@ -178,9 +178,11 @@ export class PositionState {
     return this.#lastId
   }
 
-  /** Moves over one entry. */
-  take(entry: EntryMark): void {
-    this.#turnTo(entry.seqnumId).take(entry)
+  /** Moves over one entry. Returns where its id then stands: not at the entry when that came late. */
+  take(entry: EntryMark): IdPosition {
+    const place = this.#turnTo(entry.seqnumId)
+    place.take(entry)
+    return place
   }
 
   /** Stands at this entry of its id, whatever was taken before; it is the `run`th entry of its boot and monotonic time. */

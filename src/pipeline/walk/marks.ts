@@ -1,7 +1,7 @@
 // The identities of a chunk's entries in flat arrays, from which positions and cursors are made when somebody asks.
 // Invariant: no object per entry; `runs` is 0 for a late entry, which moves no position.
 
-import type { EntryMark } from '../../journal/cursor.ts'
+import { type EntryMark, isSameBoot } from '../../journal/cursor.ts'
 import type { IdPosition, PositionState } from '../../journal/position.ts'
 
 /** An entry, and its number among those of its boot and monotonic time, as `PositionState.place` wants both. */
@@ -16,6 +16,9 @@ export class Marks {
   /** Seqnum ids and boots met so far, by index. */
   readonly ids: string[] = []
   readonly boots: Readonly<Pick<EntryMark, 'boot0' | 'boot1' | 'boot2' | 'boot3'>>[] = []
+  // The last one of each: one entry after another is mostly of one id and boot.
+  #id = 0
+  #boot = 0
   #room: number
   #seqnums: Float64Array
   #realtimes: Float64Array
@@ -54,8 +57,10 @@ export class Marks {
 
   /** Index of a seqnum id; a new one is added. */
   idIndex(seqnumId: string): number {
+    if (this.ids[this.#id] === seqnumId) return this.#id
     const found = this.ids.lastIndexOf(seqnumId)
-    return found >= 0 ? found : this.ids.push(seqnumId) - 1
+    this.#id = found >= 0 ? found : this.ids.push(seqnumId) - 1
+    return this.#id
   }
 
   /** A copy of exactly what is in it, for keeping. */
@@ -123,13 +128,12 @@ export class Marks {
   }
 
   #bootIndex(entry: EntryMark): number {
-    for (let index = this.boots.length - 1; index >= 0; index--) {
-      const boot = this.boots[index]
-      if (boot?.boot0 !== entry.boot0 || boot.boot1 !== entry.boot1) continue
-      if (boot.boot2 === entry.boot2 && boot.boot3 === entry.boot3) return index
-    }
+    const last = this.boots[this.#boot]
+    if (last !== undefined && isSameBoot(last, entry)) return this.#boot
+    const found = this.boots.findLastIndex((boot) => isSameBoot(boot, entry))
     const { boot0, boot1, boot2, boot3 } = entry
-    return this.boots.push({ boot0, boot1, boot2, boot3 }) - 1
+    this.#boot = found >= 0 ? found : this.boots.push({ boot0, boot1, boot2, boot3 }) - 1
+    return this.#boot
   }
 
   #grow(): void {

@@ -5,29 +5,30 @@
 import type { JournalSet } from '../../journal/directory.ts'
 import { createEncoder, type Encoder, type EncoderSpec } from '../../journal/encode/encoder.ts'
 import type { JournalFile } from '../../journal/file/file.ts'
-import { writeKey } from '../../journal/key.ts'
 import { CompiledMatch } from '../../journal/match.ts'
 import type { MemoryBudget, MemoryHolder } from '../../journal/memory.ts'
 import type { PositionState } from '../../journal/position.ts'
 import { JournalReader } from '../../journal/reader.ts'
 import { KEY_BYTES } from './batch.ts'
 import type { StreamSpec, Want } from './chunk.ts'
-import { Marks } from './marks.ts'
+import { ChunkMemory, ENTRY_BYTES } from './chunkMemory.ts'
 import { tailOf, WalkChunk } from './walkChunk.ts'
 
 /** A chunk is finished at so many bytes of records, or entries read: less than 10 ms of work, so that nobody waits long. */
 const CHUNK_BYTES = 2 * 1024 * 1024
 const CHUNK_READ = 4096
+/** Encoded in pieces of this size, which stay in the processor's cache: a large buffer costs more than the copy. */
+const HOT_BYTES = 256 * 1024
 /** It ends a little before the bytes that are wanted, as one entry more would leave a rest behind every batch. */
 const MARGIN = 1 / 32
-/** Memory of chunks is used again in pieces of such a size, and so much is kept. */
-const RECYCLE_BYTES = 64 * 1024
+/** Smaller chunks, as at the journal's end, get no more memory than they need; that of larger ones is used again, and so much is kept. */
+const SMALL_BYTES = 64 * 1024
 const RECYCLED_BYTES = 16 * 1024 * 1024
 /** Lines of one write stay in one chunk up to this. */
 const RUN_BYTES = 4 * 1024 * 1024
 const RUN_READ = 32_768
 
-/** Bytes beside its record that a chunk takes for an entry: key, end and mark; and what decompressing it left behind. */
+/** What is left behind of an entry, in bytes; most of it by decompressing. */
 const SPENT_PER_ENTRY = 200
 
 /** What walks count. */
@@ -52,21 +53,17 @@ export class Walk implements MemoryHolder {
   readonly #match: CompiledMatch | undefined
   readonly #gap: 0 | 1
   #state: PositionState
-  readonly #marks = new Marks(1024)
-  // Of the chunk that is being made: ends of records, ends or groups of fields, keys, and where a batch must not end.
-  #ends = new Uint32Array(1024)
-  #fieldEnds = new Uint32Array(1024)
-  #keys = new Uint8Array(1024 * KEY_BYTES)
-  #joined = new Uint8Array(1024)
+  // Of the chunk that is being made.
+  #made = new ChunkMemory()
   // By id: how many entries of the chunk there were when its last one had been read.
-  #slots: number[] = []
+  readonly #slots: number[] = []
   // Read, but of the next chunk.
   #pending: JournalFile | undefined
   #pendingOrdinal = 0
   #number = 0
   #ring: WalkChunk[] = []
   // Memory of chunks that are done with, for the next ones.
-  readonly #free: Uint8Array<ArrayBuffer>[] = []
+  readonly #free: ChunkMemory[] = []
   #isClosed = false
   // The set's generation when the walk last looked and found nothing more.
   #generation = -1
@@ -131,12 +128,13 @@ export class Walk implements MemoryHolder {
     const fullBytes = Math.min(CHUNK_BYTES, want.bytes * (1 - MARGIN))
     const files = new Set<JournalFile>()
     let after: PositionState | undefined
+    let last: JournalFile | undefined
     let read = 0
     let largest = 0
     let mayLook = look
     for (;;) {
-      const size = this.#encoder?.length ?? 0
-      const isFull = size >= fullBytes || this.#marks.count >= want.entries || read >= CHUNK_READ
+      const size = this.#made.size + (this.#encoder?.length ?? 0)
+      const isFull = size >= fullBytes || this.#made.count >= want.entries || read >= CHUNK_READ
       // The reader's own position counts copies that it dropped, too; it has to be asked before it gives another entry.
       if (isFull) after = this.#reader.position()
       const file = this.#next()
@@ -149,7 +147,8 @@ export class Walk implements MemoryHolder {
         this.#pending = file
         break
       }
-      files.add(file)
+      if (file !== last) files.add(file)
+      last = file
       read++
       largest = Math.max(largest, this.#take(file))
     }
@@ -213,33 +212,32 @@ export class Walk implements MemoryHolder {
 
   /** Moves over an entry and encodes it unless it is left out. Returns its record's size. */
   #take(file: JournalFile): number {
-    const id = this.#marks.idIndex(file.seqnumId)
+    const made = this.#made
+    const { count } = made
+    const id = made.marks.idIndex(file.seqnumId)
     const isJoined = this.#isJoined(file)
-    const count = this.#marks.count
-    const slot = this.#slots[id] ?? 0
-    this.#state.take(file)
-    const place = this.#state.ids.get(file.seqnumId)
-    this.#roomFor(count)
+    const place = this.#state.take(file)
+    made.room()
     // Between this entry and the last one of its id no batch may end; room is for one more than there are entries.
-    if (isJoined) this.#joined.fill(1, slot, count + 1)
+    if (isJoined) made.joined.fill(1, this.#slots[id] ?? 0, count + 1)
     let size = 0
     if (this.#match === undefined || this.#match.matches(file)) {
-      this.#marks.add(file, id, place?.seqnum === file.seqnum ? place.run : 0)
-      writeKey(this.#keys, count * KEY_BYTES, file, this.#pendingOrdinal)
+      made.add(file, this.#pendingOrdinal, id, place.seqnum === file.seqnum ? place.run : 0)
       const encoder = this.#encoder
       if (encoder !== undefined) {
         const start = encoder.length
         encoder.encode(file, this.#pendingOrdinal)
-        this.#ends[count] = encoder.length - this.#gap
         size = encoder.length - this.#gap - start
+        made.ends[count] = made.size + encoder.length - this.#gap
+        if (encoder.length >= HOT_BYTES) this.#drain()
       }
-      if (this.#watch !== undefined) this.#fieldEnds[count] = this.#watch.group
+      if (this.#watch !== undefined) made.fieldEnds[count] = this.#watch.group
       else if (this.#fieldsEncoder !== undefined) {
         this.#fieldsEncoder.encode(file, this.#pendingOrdinal)
-        this.#fieldEnds[count] = this.#fieldsEncoder.length
+        made.fieldEnds[count] = this.#fieldsEncoder.length
       }
     }
-    this.#slots[id] = this.#marks.count
+    this.#slots[id] = made.count
     return size
   }
 
@@ -252,57 +250,62 @@ export class Walk implements MemoryHolder {
   }
 
   #finish(before: PositionState, after: PositionState, closed: boolean, largest: number, missing: number): WalkChunk {
-    const count = this.#marks.count
+    const memory = this.#handOver()
+    const { count, fieldEnds } = memory
+    const fields = this.#fieldsEncoder
     const parts = {
       source: this.#spec.source,
-      records: this.#copyRecords(),
-      ends: this.#ends.slice(0, count),
+      records: memory.records,
+      ends: memory.ends.subarray(0, count),
       gap: this.#gap,
-      keys: this.#keys.slice(0, count * KEY_BYTES),
-      joined: this.#joined.slice(0, count),
+      keys: memory.keys.subarray(0, count * KEY_BYTES),
+      joined: memory.joined.subarray(0, count),
       closed,
       largest,
       missing,
-      fields:
-        this.#fieldsEncoder === undefined
-          ? undefined
-          : { bytes: copyOut(this.#fieldsEncoder), ends: this.#fieldEnds.slice(0, count) },
-      groups: this.#watch === undefined ? undefined : { at: this.#fieldEnds.slice(0, count), table: this.#watch.table },
-      marks: this.#marks.snapshot(),
+      fields: fields === undefined ? undefined : { bytes: copyOut(fields), ends: fieldEnds.subarray(0, count) },
+      groups: this.#watch === undefined ? undefined : { at: fieldEnds.subarray(0, count), table: this.#watch.table },
+      marks: memory.marks,
       number: this.#number++,
       before,
       after,
       tail: tailOf(before, after, this.#state.lastCursor()),
     }
-    const chunk = new WalkChunk(parts, (records) => this.#recycle(records))
     this.#state = after.clone()
     this.#encoder?.reset()
-    this.#fieldsEncoder?.reset()
-    this.#marks.clear()
-    this.#slots = []
-    this.#joined.fill(0, 0, count + 1)
-    return chunk
+    fields?.reset()
+    this.#slots.length = 0
+    return new WalkChunk(parts, () => this.#recycle(memory))
   }
 
-  /** The encoder's buffer is used again for the next chunk, so what is shared is a copy. */
-  #copyRecords(): Uint8Array<ArrayBuffer> {
+  /** Copies what was encoded to the other records of the chunk. */
+  #drain(): void {
     const encoder = this.#encoder
-    if (encoder === undefined) return new Uint8Array(0)
-    const size = encoder.length
-    const at = this.#free.findIndex(({ buffer }) => buffer.byteLength >= size)
-    const [found] = at < 0 ? [] : this.#free.splice(at, 1)
-    // Small chunks, as at the journal's end, are not worth it.
-    const room = size < RECYCLE_BYTES ? size : Math.ceil(size / RECYCLE_BYTES) * RECYCLE_BYTES
-    const records = new Uint8Array(found?.buffer ?? Buffer.allocUnsafeSlow(room).buffer, 0, size)
-    encoder.out.copy(records, 0, 0, size)
-    return records
+    if (encoder === undefined) return
+    this.#made.append(encoder.out.subarray(0, encoder.length))
+    encoder.length = 0
   }
 
-  #recycle(records: Uint8Array<ArrayBuffer>): void {
-    if (this.#isClosed || records.buffer.byteLength < RECYCLE_BYTES) return
-    let kept = records.buffer.byteLength
-    for (const { buffer } of this.#free) kept += buffer.byteLength
-    if (kept <= RECYCLED_BYTES) this.#free.push(records)
+  /** The memory of the finished chunk; the next one is made in other memory. */
+  #handOver(): ChunkMemory {
+    this.#drain()
+    const made = this.#made
+    if (made.size + made.count * ENTRY_BYTES >= SMALL_BYTES) {
+      this.#made = this.#free.pop() ?? new ChunkMemory()
+      return made
+    }
+    const copy = made.compact()
+    made.clear()
+    return copy
+  }
+
+  #recycle(memory: ChunkMemory): void {
+    if (this.#isClosed || memory.bytes < SMALL_BYTES) return
+    let { bytes } = memory
+    for (const free of this.#free) bytes += free.bytes
+    if (bytes > RECYCLED_BYTES) return
+    memory.clear()
+    this.#free.push(memory)
   }
 
   #keep(chunk: WalkChunk, keepBytes: number): void {
@@ -315,15 +318,6 @@ export class Walk implements MemoryHolder {
       oldest?.done(1)
     }
     this.#memory.use(this, bytes)
-  }
-
-  #roomFor(count: number): void {
-    if (count + 1 < this.#ends.length) return
-    const size = this.#ends.length * 2
-    this.#ends = grown(this.#ends, new Uint32Array(size))
-    this.#fieldEnds = grown(this.#fieldEnds, new Uint32Array(size))
-    this.#keys = grown(this.#keys, new Uint8Array(size * KEY_BYTES))
-    this.#joined = grown(this.#joined, new Uint8Array(size))
   }
 }
 
@@ -339,9 +333,4 @@ function copyOut(encoder: Encoder): Uint8Array<ArrayBuffer> {
   const copy = Buffer.allocUnsafeSlow(encoder.length)
   encoder.out.copy(copy, 0, 0, encoder.length)
   return new Uint8Array(copy.buffer, copy.byteOffset, copy.length)
-}
-
-function grown<T extends Uint8Array | Uint32Array>(old: T, larger: T): T {
-  larger.set(old)
-  return larger
 }

@@ -28,13 +28,13 @@ export class WalkChunk implements Chunk {
   readonly after: PositionState
   /** Where each id stands at the end that moved, left-out entries and dropped copies included. */
   readonly tail: readonly Mark[]
-  readonly #onFree: (records: Uint8Array<ArrayBuffer>) => void
+  readonly #onFree: () => void
   // Entries given out and not done, and one while the chunk is kept for others.
   #uses = 1
 
   constructor(
     parts: Omit<WalkChunk, 'count' | 'realtimes' | 'bytes' | 'cursor' | 'move' | 'give' | 'done'>,
-    onFree: (records: Uint8Array<ArrayBuffer>) => void,
+    onFree: () => void,
   ) {
     this.#onFree = onFree
     this.source = parts.source
@@ -77,7 +77,7 @@ export class WalkChunk implements Chunk {
 
   done(uses: number): void {
     this.#uses -= uses
-    if (this.#uses === 0) this.#onFree(this.records)
+    if (this.#uses === 0) this.#onFree()
   }
 
   /** Moves a position over the entries [from, to), and at the chunk's end over what was left out behind them. */
