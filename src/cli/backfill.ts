@@ -11,7 +11,7 @@ import type { SinkSpec } from '../pipeline/settings.ts'
 import { systemClock } from '../telemetry/clock.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import { parseTime } from '../time.ts'
-import { DURATION_FORM, formatDuration, formatSize, parseDuration } from '../units.ts'
+import { DURATION_FORM, formatCount, formatDuration, formatSize, parseDuration } from '../units.ts'
 import { thisNode } from './daemon/node.ts'
 import { complain, print } from './output.ts'
 import { openProgress } from './progress.ts'
@@ -159,13 +159,12 @@ function jobOf(matches: readonly string[], options: BackfillOptions): string[] {
 
 function describe(sink: string, summary: BackfillSummary): string {
   const { read, delivered, rejected, gaps, bytes, seconds, isResumed, status } = summary
-  const count = (value: number) => value.toLocaleString('en-US')
   const lines = [
     `${status === 'finished' ? 'Finished' : 'Interrupted'}: ${sink}${isResumed ? ' (went on with an earlier run)' : ''}`,
-    `  read       ${count(read)}`,
-    `  delivered  ${count(delivered)} (${formatSize(bytes)})`,
-    `  rejected   ${count(rejected)}`,
-    `  gaps       ${count(gaps)}`,
+    `  read       ${formatCount(read)}`,
+    `  delivered  ${formatCount(delivered)} (${formatSize(bytes)})`,
+    `  rejected   ${formatCount(rejected)}`,
+    `  gaps       ${formatCount(gaps)}`,
     `  time       ${formatDuration(seconds * 1000)}`,
   ]
   return lines.join('\n')

@@ -1,6 +1,6 @@
 // How far a backfill is: a bar where a person looks at stderr, else a line every 10 s.
 import type { BackfillProgress } from '../pipeline/backfill.ts'
-import { formatDuration } from '../units.ts'
+import { formatCount, formatDuration } from '../units.ts'
 import { complain } from './output.ts'
 
 export interface Progress {
@@ -10,7 +10,6 @@ export interface Progress {
 }
 
 const LINE_MS = 10_000
-const COUNTS = new Intl.NumberFormat('en-US')
 
 /** Opens the form that fits where stderr goes. */
 export async function openProgress(): Promise<Progress> {
@@ -64,9 +63,9 @@ function fields(progress: BackfillProgress | undefined): Fields {
   const seconds = (total - read) / entriesPerSecond
   const left = Number.isFinite(seconds) && seconds > 0 ? `${formatDuration(Math.ceil(seconds) * 1000)} left` : ''
   return {
-    read: COUNTS.format(read),
-    of: COUNTS.format(total),
-    rate: COUNTS.format(Math.round(entriesPerSecond)),
+    read: formatCount(read),
+    of: formatCount(total),
+    rate: formatCount(Math.round(entriesPerSecond)),
     left: trouble === undefined ? left : `waiting: ${trouble}`,
   }
 }

@@ -6,10 +6,12 @@ const HEX_PAIRS = Uint8Array.from(
   (digit) => digit.charCodeAt(0),
 )
 /** "0000" … "9999": four decimal digits with one division. */
-const DECIMAL_FOURS = Uint8Array.from(
-  Array.from({ length: 10_000 }, (_, number) => String(number).padStart(4, '0')).join(''),
-  (digit) => digit.charCodeAt(0),
-)
+const DECIMAL_FOURS = new Uint8Array(40_000)
+for (let number = 0; number < 10_000; number++) {
+  for (let digit = 3, rest = number; digit >= 0; digit--, rest = Math.floor(rest / 10)) {
+    DECIMAL_FOURS[number * 4 + digit] = 48 + (rest % 10)
+  }
+}
 
 /** How many hexadecimal digits the 64-bit number high‖low has without leading zeroes (at least 1). */
 export function hexLength(high: number, low: number): number {
