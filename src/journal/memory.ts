@@ -12,10 +12,10 @@ export interface MemoryHolder {
 
 /**
  * Buffers lie outside V8's heap, and V8 lets 64 MB of such garbage gather before it looks for any (its soft limit for external
- * allocations). For a process that is to take 150 MB that is too late, so it is told after so many bytes: some ten times in
- * a million entries, 10 ms each.
+ * allocations); by then they count as old, and only a full collection finds them. So it is told after so many bytes, while they are
+ * young: that takes about a millisecond, a full one thirty.
  */
-const COLLECT_AFTER = 12 * 2 ** 20
+const COLLECT_AFTER = 2 * 2 ** 20
 
 export class MemoryBudget {
   readonly limit: number
@@ -71,13 +71,13 @@ export class MemoryBudget {
   }
 }
 
-let collector: (() => void) | undefined
+let collector: ((options: { type: 'minor' }) => void) | undefined
 
 // Node gives `gc` only to those who ask for it by a flag; a flag that is set later counts for contexts made after it.
 function collect(): void {
   if (collector === undefined) {
     setFlagsFromString('--expose-gc')
-    collector = runInNewContext('gc') as () => void
+    collector = runInNewContext('gc') as typeof collector
   }
-  collector()
+  collector?.({ type: 'minor' })
 }

@@ -12,8 +12,9 @@ import type { PositionKeeper, StoredPosition } from '../settings.ts'
 import { formatPositionFile, POSITION_VERSION, type PositionReading, parsePositionFile } from './positionFile.ts'
 import { describeSystemError, sinkFolder, stateProblem } from './statePath.ts'
 
-/** Not more often than 20 times a second. */
+/** Not more often than 20 times a second; where the target holds the position and is asked at the start, once a second will do. */
 const RENAME_EVERY_MS = 50
+const RENAME_HELD_EVERY_MS = 1000
 const SYNC_EVERY_MS = 1000
 /** After a failure, a full disk as a rule. */
 const RETRY_MS = 1000
@@ -117,7 +118,10 @@ export class PositionStore implements PositionKeeper {
     return kept
   }
 
-  /** Notes a position: in memory at once, on disk within 50 ms, synced within a second. Throws as `load` does. */
+  /**
+   * Notes a position: in memory at once, on disk within 50 ms (a second where it is the target's answer), synced within a second.
+   * Throws as `load` does.
+   */
   save(sink: string, source: string, stored: StoredPosition): void {
     if (this.#closed) throw new Error('the position store is closed')
     if (!this.#kept.has(sink)) this.load(sink)
@@ -205,7 +209,7 @@ export class PositionStore implements PositionKeeper {
       const never = Number.POSITIVE_INFINITY
       const lazySyncAt = kept.synced < kept.changed ? kept.syncedAt + SYNC_EVERY_MS : never
       const syncAt = kept.wanted > kept.synced ? now : lazySyncAt
-      const renameAt = kept.renamed < kept.changed ? kept.renamedAt + RENAME_EVERY_MS : never
+      const renameAt = kept.renamed < kept.changed ? kept.renamedAt + renameEveryMs(kept) : never
       if (now < Math.min(syncAt, renameAt)) {
         await this.#pause(kept, Math.min(syncAt, renameAt) - now)
         continue
@@ -256,6 +260,11 @@ export class PositionStore implements PositionKeeper {
   #text(kept: Kept, change: number): string {
     return formatPositionFile({ sink: kept.sink, generation: change, positions: kept.positions })
   }
+}
+
+function renameEveryMs({ positions }: Kept): number {
+  for (const { target } of positions.values()) if (target === undefined) return RENAME_EVERY_MS
+  return RENAME_HELD_EVERY_MS
 }
 
 function readPosition(path: string, sink: string): PositionReading | undefined {

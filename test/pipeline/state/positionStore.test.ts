@@ -57,6 +57,19 @@ it('gives back what was saved, per source, with the answer of the target', async
   ])
 })
 
+it('takes its time where the target holds the position', async () => {
+  const state = tempDir()
+  const store = open(state)
+  const stored = () => at(open(state))
+  store.save('search', MACHINE, { position: 'a', target: 'a' })
+  await until('the first one', () => stored() === 'a')
+  store.save('search', MACHINE, { position: 'b', target: 'b' })
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(stored()).toBe('a')
+  await until('the second one', () => stored() === 'b', 2000)
+  await store.close()
+})
+
 it('renames the newest position into place soon after a move, without being asked', async () => {
   const state = tempDir()
   const store = open(state)
