@@ -1,8 +1,11 @@
 // Receivers that only count, to measure what shipping costs the shipper: each in a process of its own, whose time is not counted. They
 // say what a willing server says: bulk items, HEC acknowledgements, chunk acks, replies to the redis sink's scripts.
 import { type ChildProcess, fork } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 
 export type ReceiverKind = 'http' | 'redis' | 'forward'
@@ -22,9 +25,16 @@ export interface Receiver {
   stop(): Promise<void>
 }
 
+/** Paths of PEM files. */
+export interface ReceiverTls {
+  readonly cert: string
+  readonly key: string
+}
+
 /** Starts a receiver in a process of its own, on a free port of 127.0.0.1. */
-export async function startReceiver(kind: ReceiverKind): Promise<Receiver> {
-  const child = fork(import.meta.filename, [kind], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+export async function startReceiver(kind: ReceiverKind, tls?: ReceiverTls): Promise<Receiver> {
+  const files = tls === undefined ? [] : [tls.cert, tls.key]
+  const child = fork(import.meta.filename, [kind, ...files], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   const { port } = await answerOf<{ port: number }>(child)
   return {
     port,
@@ -300,16 +310,21 @@ class Reader {
   }
 }
 
-function listen(kind: string): Server {
-  if (kind === 'redis') return createServer(receiveRedis)
-  if (kind === 'forward') return createServer(receiveForward)
-  return createHttpServer((request, response) => {
+function listen(kind: string, cert: string | undefined, key: string | undefined): Server {
+  const tls = cert === undefined || key === undefined ? undefined : { cert: readFileSync(cert), key: readFileSync(key) }
+  if (kind === 'redis' || kind === 'forward') {
+    const receive = kind === 'redis' ? receiveRedis : receiveForward
+    return tls === undefined ? createServer(receive) : createTlsServer(tls, receive)
+  }
+  const receive = (request: IncomingMessage, response: ServerResponse) => {
     receiveHttp(request, response).catch(() => response.destroy())
-  })
+  }
+  return tls === undefined ? createHttpServer(receive) : createHttpsServer(tls, receive)
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const server = listen(process.argv[2] ?? 'http')
+  const [, , kind = 'http', cert, key] = process.argv
+  const server = listen(kind, cert, key)
   server.on('connection', (socket: Socket) => socket.on('error', () => undefined))
   server.listen(0, '127.0.0.1', () => process.send?.({ port: (server.address() as AddressInfo).port }))
   process.on('message', () => {

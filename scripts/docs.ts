@@ -127,7 +127,9 @@ async function sinksPage(): Promise<string> {
 }
 
 function defaultsLine(defaults: Readonly<Record<string, unknown>>): readonly string[] {
-  const texts = Object.entries(defaults).map(([name, value]) => `\`${name}: ${String(value)}\``)
+  // This one stands among the options of fields.
+  const path = (name: string) => (name === 'max_custom' ? 'fields.max_custom' : name)
+  const texts = Object.entries(defaults).map(([name, value]) => `\`${path(name)}: ${String(value)}\``)
   return texts.length === 0 ? [] : [`Other defaults than above: ${texts.join(', ')}.`]
 }
 

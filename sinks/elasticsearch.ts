@@ -49,6 +49,8 @@ export default defineSink<ElasticsearchConfig>({
   name: 'elasticsearch',
   summary: 'Indexes entries into Elasticsearch or OpenSearch, each once.',
   config: elasticsearchConfig,
+  // An index has 1 000 fields; journald and ECS have less than 200.
+  defaults: { max_custom: 500 },
   needs: { '@elastic/elasticsearch': 'the connections to the cluster', undici: 'the connections to OpenSearch' },
   create: (config, host) => new ElasticsearchSink(config, host),
 })
@@ -61,6 +63,7 @@ export class ElasticsearchSink implements Sink {
   readonly #bodies = new BulkBodies()
   readonly #guard = new PoisonGuard()
   readonly #hasIds: boolean
+  readonly #dataStream: Pick<SinkTraits, 'dataStream'>
   // Batches that may be stored, by their ids, and when they were sent.
   readonly #doubts = new Map<string, number>()
   #transport: Transport | undefined
@@ -81,6 +84,7 @@ export class ElasticsearchSink implements Sink {
         ? { kind: 'index', name: index ?? parseIndexName(DEFAULT_INDEX) }
         : { kind: 'data stream', name: data_stream }
     this.#hasIds = config.ids === 'entry'
+    this.#dataStream = data_stream === undefined ? {} : partsOf(data_stream)
     this.#addresses = new Addresses(this.#target.name, config.routing, this.#hasIds)
     this.#isRolling = data_stream !== undefined
     this.#requiresStream = data_stream !== undefined
@@ -93,6 +97,7 @@ export class ElasticsearchSink implements Sink {
       holdsPosition: false,
       ordered: false,
       encoding: 'json',
+      ...this.#dataStream,
       fields: this.#addresses.fields,
       // The body of a request is a copy.
       releases: true,
@@ -329,6 +334,13 @@ export class ElasticsearchSink implements Sink {
       'the target may not be read: after a lost connection entries may be stored twice, when it goes over to another index just then',
     )
   }
+}
+
+/** A data stream's name is TYPE-DATASET-NAMESPACE, and documents in ECS repeat that. Other names, or one for each entry, have no parts. */
+function partsOf({ constant = '' }: Target['name']): Pick<SinkTraits, 'dataStream'> {
+  const [, type, dataset, namespace] = /^([^-]+)-([^-]+)-([^-]+)$/.exec(constant) ?? []
+  if (type === undefined || dataset === undefined || namespace === undefined) return {}
+  return { dataStream: { type, dataset, namespace } }
 }
 
 function pressedFor(attempt: number): number {

@@ -10,6 +10,8 @@ export default defineSink<RedisConfig>({
   name: 'redis',
   summary: 'Pushes entries onto a Redis list or stream, each once, or publishes them to a channel.',
   config: redisConfig,
+  // What takes from it mostly indexes: the same as for Elasticsearch, and so the entries are encoded once for both.
+  defaults: { max_custom: 500 },
   needs: { ioredis: 'the connection to Redis' },
   create: (config, host) => (config.mode === 'channel' ? new ChannelSink(config, host) : new QueueSink(config, host)),
 })

@@ -21,7 +21,12 @@ export interface SinkModule<Config = any> {
   /** Packages imported lazily by `create`; `validate` says when one is not installed. */
   readonly needs?: Readonly<Record<string, string>>
   /** Other defaults than usual of options that all sinks have, as one would write them, where the service asks for that. */
-  readonly defaults?: { readonly timeout?: string; readonly in_flight?: number }
+  readonly defaults?: {
+    readonly timeout?: string
+    readonly in_flight?: number
+    /** Of `fields.max_custom`. */
+    readonly max_custom?: number
+  }
   create(config: Config, host: SinkHost): Sink
 }
 
@@ -63,6 +68,8 @@ export interface SinkTraits {
   readonly ordered: boolean
   /** How `entry.record` is prepared. Sinks with the same encoding and record options share it. */
   readonly encoding: 'json' | 'msgpack' | 'journal-export' | 'none'
+  /** The data stream that records go to: in shape `ecs` they name its parts, as `data_stream.type` and so on. */
+  readonly dataStream?: { readonly type: string; readonly dataset: string; readonly namespace: string }
   /**
    * The journal fields that `Entry.get` and `Entry.fields` are asked for; others read as absent. Left out: all of them,
    * which costs a second encoding of every entry. Name the few that a template needs, or `[]`.

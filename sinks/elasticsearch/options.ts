@@ -104,7 +104,7 @@ export const elasticsearchConfig = z
     proxy: z
       .url({ protocol: /^https?$/ })
       .optional()
-      .meta({ description: 'Address of an HTTP proxy.' }),
+      .meta({ description: 'Address of an HTTP proxy; a user and a password may stand in it.' }),
     compress: z
       .enum(['none', 'gzip'])
       .default('none')

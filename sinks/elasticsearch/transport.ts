@@ -3,7 +3,7 @@
 
 import type { BaseConnection, ClientOptions, Client as ElasticClient } from '@elastic/elasticsearch'
 import { SinkError } from '../../src/sink.ts'
-import { failureOf, HttpClient } from '../parts/http.ts'
+import { failureOf, HttpClient, PROXY_REFUSES, refusedByProxy } from '../parts/http.ts'
 import { connectionOptions, type TlsOptions } from '../parts/tls.ts'
 
 export interface Ask {
@@ -73,7 +73,9 @@ export async function makeTransport(
     send: async (ask) => {
       for (let left = options.nodes.length; ; left--) {
         try {
-          return await send(ask)
+          const reply = await send(ask)
+          if (reply.status === PROXY_REFUSES) throw refusedByProxy()
+          return reply
         } catch (error) {
           // What has not arrived anywhere can be sent to the next node at once.
           const isUnsent = error instanceof SinkError && error.failure === 'unavailable'

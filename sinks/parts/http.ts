@@ -96,13 +96,14 @@ export class HttpClient {
     const server = this.#pick(request.url)
     try {
       const answer = await this.#exchange(server, request)
+      if (answer.status === PROXY_REFUSES) throw refusedByProxy()
       // A server that is there but cannot serve rests, too: another one may.
       if (answer.status >= 502 && answer.status <= 504) this.#failed(server)
       else this.#answered(server)
       return answer
     } catch (error) {
       this.#failed(server)
-      throw failureOf(error, server.url)
+      throw error instanceof SinkError ? error : failureOf(error, server.url)
     }
   }
 
@@ -199,9 +200,34 @@ const NOT_SENT = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ])
 
+/** Status of a proxy that wants to know who asks. */
+export const PROXY_REFUSES = 407
+
+/** The failure for an answer with that status. */
+export function refusedByProxy(): SinkError {
+  return new SinkError(
+    'refused',
+    'the proxy wants a user and a password, or others: proxy: http://USER:PASSWORD@HOST:PORT',
+  )
+}
+
+/** The status with which a proxy refused a tunnel; undefined when it was something else. Undici has it in words alone. */
+function tunnelStatus(error: unknown): number | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const status = /^Proxy (?:response|Authentication Required) \((\d+)\)/.exec(at.message)?.[1]
+    if (status !== undefined) return Number(status)
+  }
+  return undefined
+}
+
 /** What a failed request means for the batch. */
 export function failureOf(error: unknown, url: string): SinkError {
   const { host } = new URL(url)
+  const refusal = tunnelStatus(error)
+  if (refusal === PROXY_REFUSES) return refusedByProxy()
+  // Nothing goes into a tunnel that was not made.
+  if (refusal !== undefined)
+    return new SinkError('unavailable', `the proxy cannot reach ${host}: it answers ${refusal}`)
   // A name with several addresses fails with one error for each.
   const first = error instanceof AggregateError ? error.errors[0] : error
   const { code } = first as { code?: string }

@@ -74,7 +74,7 @@ export function intakeOptions() {
     proxy: z
       .url({ protocol: /^https?$/ })
       .optional()
-      .meta({ description: 'Address of an HTTP proxy.' }),
+      .meta({ description: 'Address of an HTTP proxy; a user and a password may stand in it.' }),
   }
 }
 

@@ -182,7 +182,7 @@ async function checkSink(
     Object.defineProperty(isCommon ? common : own, key, { value, enumerable: true })
   }
   const subject = { node, at, path }
-  const { timeout, in_flight: inFlight } = loaded?.module.defaults ?? {}
+  const { timeout, in_flight: inFlight, max_custom: maxCustom } = loaded?.module.defaults ?? {}
   const preset = { ...(timeout !== undefined && { timeout }), ...common }
   const options = await check(sinkOptionsSchema, preset, { ...subject, shape: COMMON_SHAPE, otherKeys: [] }, to)
   if (loaded === undefined) return undefined
@@ -194,7 +194,7 @@ async function checkSink(
   return {
     name,
     type,
-    settings: toSettings(options, outer, inFlight),
+    settings: toSettings(options, outer, { inFlight, maxCustom }),
     // What was written, not what came of it: `start: -2h` is another time at each reload and yet the same setting.
     fingerprint: fingerprint([url, common, own]),
     writes,

@@ -52,6 +52,14 @@ export const sinkOptionsSchema = z
         max_bytes: size({ min: 64 }).optional().meta({
           description: 'Cuts longer values and names them in `logferry.truncated`. Default: nothing is cut.',
         }),
+        custom: z.enum(['keep', 'drop']).prefault('keep').meta({
+          description:
+            'Fields that are not of journald but of an application: `keep` (in shape `ecs` below `journald.custom`), or `drop`. One with a new name in `rename` always stays.',
+        }),
+        max_custom: count({ min: 0, max: 1_000_000 }).optional().meta({
+          description:
+            'So many names of such fields, those that come first; what has another name goes into the list `logferry.other` as `NAME=value`, so that one application cannot use up the fields of an index. Default: 500 in shape `ecs`, and for Elasticsearch and Redis; else no limit.',
+        }),
       })
       .prefault({})
       .meta({ description: 'Which fields go out, and under which names.' }),
@@ -59,6 +67,19 @@ export const sinkOptionsSchema = z
       description:
         'A value that is not UTF-8: `base64` puts U+FFFD in the place of invalid bytes and the exact ones beside it in `logferry.base64.NAME`, `replace` leaves those out, `array` writes numbers as journalctl does.',
     }),
+    timestamp: z.enum(['entry', 'source']).prefault('entry').meta({
+      description:
+        'Where `@timestamp` comes from: the time at which journald took the entry, or the one of its sender (`_SOURCE_REALTIME_TIMESTAMP`) where there is one.',
+    }),
+    ecs: z
+      .strictObject({
+        priority: z.enum(['filebeat', 'rfc5424']).prefault('filebeat').meta({
+          description:
+            'What `log.syslog.priority` is: the severity, as Filebeat writes it, or facility × 8 + severity, as ECS defines it.',
+        }),
+      })
+      .optional()
+      .meta({ description: 'Details of shape `ecs`.' }),
     batch: z
       .strictObject({
         entries: count({ min: 1, max: 1_000_000 })
@@ -96,7 +117,9 @@ export const sinkOptionsSchema = z
       .prefault('90s')
       .meta({ description: 'A write without an outcome for so long is given up and repeated.' }),
   })
-  .superRefine(({ concurrency, in_flight, retry }, context) => {
+  .superRefine(({ concurrency, in_flight, retry, shape, ecs }, context) => {
+    if (ecs !== undefined && shape !== 'ecs')
+      context.addIssue({ code: 'custom', path: ['ecs'], message: 'expected `shape: ecs` beside it' })
     if (in_flight !== undefined && in_flight < concurrency) {
       const message = `expected at least ${concurrency}, the value of concurrency`
       context.addIssue({ code: 'custom', path: ['in_flight'], message })
@@ -106,9 +129,21 @@ export const sinkOptionsSchema = z
     }
   })
 
-/** From checked options to what the pipeline takes. `outer` is `journal.match`, `inFlight` the least default of `in_flight`. */
-export function toSettings(options: z.output<typeof sinkOptionsSchema>, outer: Match, inFlight = 1): SinkSettings {
-  const { include, exclude, rename, add, mask, max_bytes } = options.fields
+/** Defaults that a kind of sink has for itself. */
+export interface SinkDefaults {
+  /** The least default of `in_flight`. */
+  readonly inFlight?: number | undefined
+  /** The default of `fields.max_custom`. */
+  readonly maxCustom?: number | undefined
+}
+
+/** From checked options to what the pipeline takes. `outer` is `journal.match`. */
+export function toSettings(
+  options: z.output<typeof sinkOptionsSchema>,
+  outer: Match,
+  { inFlight = 1, maxCustom }: SinkDefaults = {},
+): SinkSettings {
+  const { include, exclude, rename, add, mask, max_bytes, custom, max_custom = maxCustom } = options.fields
   const { base, cap, give_up_after } = options.retry
   return {
     match: andMatches(outer, options.match),
@@ -124,6 +159,12 @@ export function toSettings(options: z.output<typeof sinkOptionsSchema>, outer: M
       ...(max_bytes !== undefined && { maxBytes: max_bytes }),
     },
     binary: options.binary,
+    record: {
+      timestamp: options.timestamp,
+      custom,
+      ...(max_custom !== undefined && { customLimit: max_custom }),
+      ...(options.ecs !== undefined && { priority: options.ecs.priority }),
+    },
     batch: { entries: options.batch.entries, bytes: options.batch.bytes, waitMs: options.batch.wait },
     concurrency: options.concurrency,
     inFlight: options.in_flight ?? Math.max(inFlight, 2 * options.concurrency),

@@ -2,7 +2,7 @@
 // Types only: whoever makes these values, YAML or a test, has checked them.
 
 import type { JournalSet } from '../journal/directory.ts'
-import type { FieldRules } from '../journal/encode/encoder.ts'
+import type { FieldRules, RecordSpec } from '../journal/encode/encoder.ts'
 import type { Match } from '../journal/match.ts'
 import type { MemoryBudget } from '../journal/memory.ts'
 import type { Start } from '../journal/position.ts'
@@ -18,6 +18,8 @@ export interface SinkSettings {
   readonly fields: FieldRules
   /** How a value that is not UTF-8 is written. */
   readonly binary: 'base64' | 'array' | 'replace'
+  /** Further wishes for records; left out: the encoder's defaults. */
+  readonly record?: Pick<RecordSpec, 'timestamp' | 'custom' | 'customLimit' | 'priority'>
   /** Soft limits: a batch is cut at the first that is reached; `waitMs` counts from its first entry. */
   readonly batch: { readonly entries: number; readonly bytes: number; readonly waitMs: number }
   /** Writes on the wire at once, at least 1. */

@@ -304,15 +304,17 @@ export class Shipper {
   }
 
   #streamSpec(source: string, sink: Sink): StreamSpec {
-    const { match, shape, fields, binary } = this.spec.settings
-    const { encoding, fields: asked } = sink.traits
+    const { match, shape, fields, binary, record } = this.spec.settings
+    const { encoding, fields: asked, dataStream } = sink.traits
+    const { labels } = this.#parts
+    const named = shape === 'ecs' && dataStream !== undefined ? { dataStream } : {}
     return {
       source,
       match,
       encoder:
         encoding === 'none'
           ? undefined
-          : { format: 'record', encoding, shape, fields, binary, labels: this.#parts.labels },
+          : { format: 'record', encoding, shape, fields, binary, labels, ...record, ...named },
       fields: asked,
     }
   }

@@ -104,6 +104,7 @@ export default { api: 1, name: 'slow', summary: 'For tests.', config: z.strictOb
           shape: 'journal',
           fields: {},
           binary: 'base64',
+          record: { timestamp: 'entry', custom: 'keep' },
           batch: { entries: 2000, bytes: 2_000_000, waitMs: 1000 },
           concurrency: 2,
           inFlight: 4,
@@ -144,6 +145,10 @@ sinks:
       add: { env: test }
       mask: [{ field: MESSAGE, pattern: 'a+' }, { pattern: b, replace: "[$1]" }]
       max_bytes: 32KiB
+      custom: drop
+      max_custom: 10
+    timestamp: source
+    ecs: { priority: rfc5424 }
     binary: array
     batch: { entries: 100, bytes: 64KiB, wait: 5s }
     concurrency: 3
@@ -205,6 +210,7 @@ log: { level: debug, format: json }
         maxBytes: 32_768,
       },
       binary: 'array',
+      record: { timestamp: 'source', custom: 'drop', customLimit: 10, priority: 'rfc5424' },
       batch: { entries: 100, bytes: 65_536, waitMs: 5000 },
       concurrency: 3,
       inFlight: 7,
@@ -298,6 +304,19 @@ plugins: []
         { code: 'LF_CONFIG_UNKNOWN_KEY', line: 2, column: 1, path: 'memmory', hint: 'did you mean "memory"?' },
       ],
     })
+  })
+
+  it('limits the names of applications where they become fields of an index, and knows what belongs to shape ecs', async () => {
+    const { sinks } = await load(`
+sinks:
+  es: { type: elasticsearch, nodes: ["http://a:9200"] }
+  queue: { type: redis, url: "redis://a", key: logs }
+  more: { type: elasticsearch, nodes: ["http://a:9200"], fields: { max_custom: 7 } }
+  out: { type: stdout }
+`)
+    expect(sinks.map(({ settings }) => settings.record?.customLimit)).toEqual([500, 500, 7, undefined])
+    const error = await load('sinks: { a: { type: stdout, ecs: { priority: rfc5424 } } }').catch(String)
+    expect(String(error)).toContain('expected `shape: ecs` beside it')
   })
 
   it('checks options against each other', async () => {

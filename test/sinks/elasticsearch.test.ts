@@ -9,7 +9,7 @@ import { FakeCluster } from './elasticsearch/fakeCluster.ts'
 
 for (const flavour of ['elasticsearch', 'opensearch'] as const) {
   testSink<FakeCluster>({
-    name: `elasticsearch (flavour ${flavour})`,
+    name: `X2: elasticsearch (flavour ${flavour})`,
     module: elasticsearchSink,
     example: {
       nodes: ['https://es-1.example.org:9200', 'https://es-2.example.org:9200'],

@@ -15,7 +15,7 @@ function configOf(options: object): HttpConfig {
 
 function kit(name: string, options: object, recordsOf: (request: TakenRequest) => Buffer[]): SinkKit<FakeIntake> {
   return {
-    name: `http (${name})`,
+    name: `X2: http (${name})`,
     module: httpModule,
     example: {
       url: 'https://http-intake.logs.datadoghq.eu/api/v2/logs?ddsource=journald',

@@ -30,7 +30,7 @@ function linesOf(taken: readonly TakenRequest[]): Buffer[] {
 }
 
 testSink<FakeIntake>({
-  name: 'loki',
+  name: 'X2: loki',
   module: lokiModule,
   example: {
     url: 'https://logs-prod-eu-west-0.grafana.net',

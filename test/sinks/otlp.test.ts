@@ -63,7 +63,7 @@ function recordOf({ resource, log }: { resource: Pair[]; log: Log }): Buffer {
 
 for (const protocol of ['protobuf', 'json'] as const) {
   testSink<FakeIntake>({
-    name: `otlp (${protocol})`,
+    name: `X2: otlp (${protocol})`,
     module: otlpModule,
     example: {
       url: 'https://otlp-gateway.example.org/otlp',

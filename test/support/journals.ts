@@ -13,16 +13,17 @@ export interface WriteOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Writes one journal file from generated entries, or from a stream in export format. Returns its path. */
+/** Writes one journal file from generated entries, or from a stream in export format, as it comes. Returns its path when it is complete. */
 export async function writeJournal(
   dir: string,
   name: string,
-  content: EntryOptions | Iterable<Uint8Array>,
+  content: EntryOptions | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   options: WriteOptions = {},
 ): Promise<string> {
   const path = join(dir, name.endsWith('.journal') ? name : `${name}.journal`)
   mkdirSync(dirname(path), { recursive: true })
-  const entries = Symbol.iterator in content ? content : makeEntries(content)
+  const isStream = Symbol.iterator in content || Symbol.asyncIterator in content
+  const entries = isStream ? content : makeEntries(content)
   const child = spawn(REMOTE, ['-o', path, '-'], {
     stdio: ['pipe', 'ignore', 'pipe'],
     env: { ...process.env, ...options.env },

@@ -1,6 +1,6 @@
 // Starts the real receivers of test/services for integration tests: each on a free port of 127.0.0.1, in a folder of its own, ended by its pid.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -63,12 +63,15 @@ interface Recipe {
   args(dir: string, port: number): readonly string[]
   ready(port: number): () => Promise<boolean>
   readonly env?: Readonly<Record<string, string>>
+  /** Puts files into its folder before it starts. */
+  prepare?(dir: string): void
 }
 
 /** Programs that stay in the foreground. */
 async function foreground(recipe: Recipe): Promise<Service> {
   const dir = mkdtempSync(join(tmpdir(), `lf-${recipe.name}-`))
   const port = await freePorts(recipe.ports)
+  recipe.prepare?.(dir)
   let child: ChildProcess | undefined
   let output = ''
   const start = async () => {
@@ -151,14 +154,28 @@ export interface Collector extends Service {
   records(receiver: 'hec' | 'fwd' | 'otlp'): { resource: unknown; record: Record<string, unknown> }[]
 }
 
+export interface CollectorOptions {
+  /** Paths of PEM files: HEC over TLS. */
+  readonly hecTls?: { readonly cert: string; readonly key: string }
+}
+
 /** OpenTelemetry Collector with receivers for HEC (with acknowledgement), forward and OTLP. */
-export async function startCollector(env: Readonly<Record<string, string>> = {}): Promise<Collector> {
+export async function startCollector({ hecTls }: CollectorOptions = {}): Promise<Collector> {
   const service = await foreground({
     name: 'otelcol',
     ports: 4,
     args: (dir, port) => [dir, String(port)],
-    ready: (port) => answers(`http://127.0.0.1:${port}/services/collector/health`),
-    env,
+    // Over TLS it is asked elsewhere: this process does not trust the certificate.
+    ready: (port) =>
+      hecTls === undefined
+        ? answers(`http://127.0.0.1:${port}/services/collector/health`)
+        : async () => (await fetch(`http://127.0.0.1:${port + 2}/`, { signal: AbortSignal.timeout(2000) })).status > 0,
+    env: hecTls === undefined ? {} : { OTEL_HEC_TLS: '1' },
+    prepare: (dir) => {
+      if (hecTls === undefined) return
+      copyFileSync(hecTls.cert, join(dir, 'tls.crt'))
+      copyFileSync(hecTls.key, join(dir, 'tls.key'))
+    },
   })
   interface Batch {
     resourceLogs: { resource: unknown; scopeLogs: { logRecords?: Record<string, unknown>[] }[] }[]

@@ -19,6 +19,8 @@ export interface TcpProxy {
    * comes. Once; resolves when it has happened. With 0 bytes and `reply` the target gets its request and the client no answer.
    */
   cutAfter(bytes: number, direction: Direction): Promise<void>
+  /** Takes back the cuts that have not happened yet. */
+  forgetCuts(): void
   /** The target answers the next request, and the client never learns it: its connection is reset. Resolves when it has happened. */
   dropNextReply(): Promise<void>
   /** Replies are kept back, on connections to come, too. */
@@ -76,6 +78,10 @@ class CuttingProxy implements TcpProxy {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#cuts.push({ direction, left: bytes, done: resolve })
     return promise
+  }
+
+  forgetCuts(): void {
+    this.#cuts = []
   }
 
   dropNextReply(): Promise<void> {

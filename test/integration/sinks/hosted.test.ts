@@ -20,7 +20,7 @@ import { startTcpProxy, type TcpProxy } from '../../support/tcpProxy.ts'
 import { tempDir } from '../../support/tempDir.ts'
 
 const NEVER = new AbortController().signal
-const ENTRIES = 10_000
+const ENTRIES = 50_000
 
 interface Pair {
   readonly key: string
@@ -379,14 +379,18 @@ describeWith(['go'], 'the otlp sink and a collector', () => {
       const cursorOf = (fields: Map<string, string[]>) => fields.get('__CURSOR')?.[0] ?? ''
       const arrived = new Map<string, string>()
       let seen = 0
-      await until('all entries', () => {
-        const all = file.read()
-        for (; seen < all.length; seen++) {
-          const fields = fieldsOf(all[seen] as Arrived)
-          arrived.set(cursorOf(fields), sorted(fields))
-        }
-        return arrived.size >= oracle.length
-      })
+      await until(
+        'all entries',
+        () => {
+          const all = file.read()
+          for (; seen < all.length; seen++) {
+            const fields = fieldsOf(all[seen] as Arrived)
+            arrived.set(cursorOf(fields), sorted(fields))
+          }
+          return arrived.size >= oracle.length
+        },
+        90_000,
+      )
       await cut
       second.kill('SIGTERM')
       expect(await second.ended).toBe(0)

@@ -155,7 +155,7 @@ it('goes through a proxy: as it is to an address without TLS, through a tunnel t
   }
   expect((await through('http://splunk.example:8088')).body.toString()).toBe('from the proxy')
   expect(proxy.asked).toMatchObject([{ url: 'http://splunk.example:8088/x', body: 'b' }])
-  expect(await failureOf(through('https://splunk.example:8088'))).toBe('in-doubt')
+  expect(await failureOf(through('https://splunk.example:8088'))).toBe('unavailable')
   expect(tunnels).toEqual(['splunk.example:8088'])
 })
 
