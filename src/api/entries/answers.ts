@@ -169,7 +169,8 @@ async function followAlone({ context, response, outlet, request, make }: Stream,
       await outlet.flush()
       // As the original does, the connection stays when all that was asked for has been sent; pings go on.
       if (passed === 'limit' || passed === 'out') return await whenGone(outlet.signal)
-      await reader.changed(WAIT_MS, outlet.signal)
+      // A set that is being closed answers at once, ever again: the client's end must get a turn meanwhile.
+      if (!(await reader.changed(WAIT_MS, outlet.signal))) await nextTurn()
       request.grep?.renew()
       reader.refresh()
     }

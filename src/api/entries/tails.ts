@@ -81,7 +81,12 @@ class Tail {
   async #run(): Promise<void> {
     try {
       while (!this.isEnded) {
-        if (!(await this.#reader.changed(WAIT_MS, this.#end.signal)) || this.isEnded) continue
+        if (!(await this.#reader.changed(WAIT_MS, this.#end.signal))) {
+          // A set that is being closed answers at once, ever again: the clients' ends must get a turn meanwhile.
+          await nextTurn()
+          continue
+        }
+        if (this.isEnded) return
         this.#pumping = this.#pump()
         await this.#pumping
         this.#pumping = undefined
@@ -93,6 +98,7 @@ class Tail {
         member.outlet.break()
         member.leave('gone')
       }
+      this.#stop()
     } finally {
       this.#reader.close()
       this.#encoder.close()
