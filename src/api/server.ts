@@ -127,6 +127,8 @@ function createServer({ tls, limits, auth }: ApiSettings, handler: RequestListen
     headersTimeout: limits.requestMs,
     requestTimeout: limits.requestMs,
     keepAliveTimeout: limits.idleMs,
+    // Node's own look at these time-outs comes every 30 s.
+    connectionsCheckingInterval: Math.min(5000, limits.requestMs),
     // A client that vanished is noticed although text and JSON streams have no pings.
     keepAlive: true,
     keepAliveInitialDelay: 60_000,
