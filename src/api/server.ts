@@ -19,6 +19,9 @@ import { PLAIN, preflightHeaders } from './http/headers.ts'
 import { judgePath } from './http/paths.ts'
 import { Refusal } from './http/refusal.ts'
 import { addComponent } from './routes/component.ts'
+import { addComponents } from './routes/components.ts'
+import { addOpenApi } from './routes/openapi.ts'
+import { addPage } from './routes/page.ts'
 import { type ApiParts, StreamCount } from './routes/parts.ts'
 import { addTasks } from './routes/tasks.ts'
 import { addV1 } from './routes/v1.ts'
@@ -33,6 +36,8 @@ const CLOSE_MS = 1000
 export interface ApiServer {
   /** Where it listens, with the port that the system chose. */
   readonly address: string
+  /** `GET /v1/range/` and so on. */
+  readonly routes: readonly string[]
   close(): Promise<void>
 }
 
@@ -45,10 +50,14 @@ export interface ApiOptions {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly log: Log
+  /** The program's version. */
+  readonly version: string
+  /** Where the log page's files lie. */
+  readonly pageFolder: string
 }
 
 /** Routes that ask nobody who they are: they hold nothing of the journal. */
-const OPEN = new Set(['/', '/page.js', '/page.css', '/openapi.json'])
+const OPEN = new Set(['/', '/page.js', '/page.css', '/favicon.ico', '/openapi.json'])
 
 /** Listens and answers. Throws Problem LF_LISTEN or LF_API_KEY. */
 export async function startApi(options: ApiOptions): Promise<ApiServer> {
@@ -87,6 +96,10 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
     },
     streams: new StreamCount(limits.streams, (difference) => gauge.add(difference)),
   }
+  const routes: string[] = []
+  app.addHook('onRoute', ({ method, url }) => {
+    routes.push(`${Array.isArray(method) ? 'ANY' : method} ${url}`)
+  })
   app.decorateRequest('caller', undefined)
   addAudit(app, log, metrics)
   addGuards(parts)
@@ -94,6 +107,9 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   addV1(parts)
   addComponent(parts)
   addTasks(parts)
+  addComponents(parts)
+  addOpenApi(parts, options.version)
+  if (settings.page) addPage(parts, options.pageFolder)
 
   await app.ready()
   const { server } = app
@@ -108,6 +124,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   }
   return {
     address,
+    routes,
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       ;(server as Server).closeIdleConnections()

@@ -1,5 +1,7 @@
 // The logging API in this process, with settings from the real configuration schema, and a client that sees every byte.
+
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import { join } from 'node:path'
 import { startApi } from '../../src/api/server.ts'
 import { apiMistakes, toApiSettings, toMesosSettings } from '../../src/config/api.ts'
 import { apiOptions, mesosOptions } from '../../src/config/apiOptions.ts'
@@ -23,6 +25,7 @@ export interface TestApi {
   readonly address: string
   readonly port: number
   readonly metrics: Metrics
+  readonly routes: readonly string[]
   /** The log as text so far. */
   log(): string
   close(): Promise<void>
@@ -37,7 +40,12 @@ export async function startTestApi({ dir, api = {}, mesos, node = {} }: TestApiO
   const set = JournalSet.open({ directories: [dir], machineId: 'any', mayBeEmpty: true }, memory)
   const metrics = new Metrics()
   let lines = ''
-  const log = await createLog({ level: 'debug', format: 'json', target: { write: (line) => void (lines += line) } })
+  const target = {
+    write(line: string) {
+      lines += line
+    },
+  }
+  const log = await createLog({ level: 'debug', format: 'json', target })
   const server = await startApi({
     settings: toApiSettings(options),
     mesos: mesos === undefined ? undefined : toMesosSettings(mesosOptions.parse(mesos)),
@@ -47,11 +55,14 @@ export async function startTestApi({ dir, api = {}, mesos, node = {} }: TestApiO
     metrics,
     clock: systemClock,
     log,
+    version: '0.0.0',
+    pageFolder: join(import.meta.dirname, '../../page'),
   })
   return {
     address: server.address,
     port: Number(/:(\d+)$/.exec(server.address)?.[1] ?? 0),
     metrics,
+    routes: server.routes,
     log: () => lines,
     async close() {
       await server.close()

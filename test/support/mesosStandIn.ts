@@ -41,16 +41,14 @@ function closed(server: Server): Promise<void> {
   return new Promise((resolve) => server.close(() => resolve()))
 }
 
-function answer(data: MesosData, request: IncomingMessage, response: ServerResponse): void {
+function answer(data: MesosData, request: IncomingMessage, response: ServerResponse): unknown {
   const url = new URL(request.url ?? '/', 'http://mesos')
   const json = (status: number, body: unknown) =>
     void response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body))
   const missing = () => void response.writeHead(404, { 'Content-Type': 'text/plain' }).end('Failed to find file.\n')
   const path = url.searchParams.get('path') ?? ''
   if (url.pathname === '/state') {
-    if (data.state === undefined) missing()
-    else json(200, data.state)
-    return
+    return data.state === undefined ? missing() : json(200, data.state)
   }
   if (url.pathname === '/files/browse') {
     if (data.browse !== undefined) {
@@ -88,5 +86,5 @@ function answer(data: MesosData, request: IncomingMessage, response: ServerRespo
   if (url.pathname !== '/files/download') return missing()
   const disposition = `attachment; filename=${basename(path)}`
   response.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Disposition': disposition })
-  response.end(bytes)
+  return response.end(bytes)
 }

@@ -1,10 +1,12 @@
 // The logging API of a daemon: its own view of the journal (what is retained for sinks that are behind is not served), and its server.
+import { join } from 'node:path'
 import type { Config } from '../../config/load.ts'
 import { type JournalPlace, JournalSet } from '../../journal/directory.ts'
 import type { MemoryBudget } from '../../journal/memory.ts'
 import { systemClock } from '../../telemetry/clock.ts'
 import type { Log } from '../../telemetry/log.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import { packageFolder, version } from '../version.ts'
 
 export interface DaemonApi {
   readonly address: string
@@ -25,7 +27,9 @@ export async function openApi(
   const set = JournalSet.open({ ...place, mayBeEmpty: true }, memory)
   try {
     const own = log.child({ part: 'api' })
-    const server = await startApi({ settings, mesos, node, set, memory, metrics, clock: systemClock, log: own })
+    const pageFolder = join(packageFolder(), 'page')
+    const parts = { settings, mesos, node, set, memory, metrics, clock: systemClock, version: version(), pageFolder }
+    const server = await startApi({ ...parts, log: own })
     const { listen, auth } = settings
     if (auth?.mesos === true && auth.jwt === undefined && auth.tokens.length === 0 && !auth.certificates) {
       log.warn('auth: mesos guards the routes of tasks alone; a proxy in front has to guard the others')
