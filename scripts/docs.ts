@@ -4,6 +4,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Command } from 'commander'
+import { parameterRows, ROUTES } from '../src/api/routes/openapi.ts'
 import { buildCommands } from '../src/cli/commands.ts'
 import { commonSinkOptions, describeSinks, type OptionRow, rootOptions } from '../src/config/describe.ts'
 import { EXIT, PROBLEMS } from '../src/errors.ts'
@@ -19,6 +20,7 @@ export async function generate(): Promise<ReadonlyMap<string, string>> {
     ['config/logferry.schema.json', `${JSON.stringify(await editorSchema(), null, 2)}\n`],
     ['docs/reference/config.md', configPage()],
     ['docs/reference/sinks.md', await sinksPage()],
+    ['docs/reference/api.md', apiPage()],
     ['docs/reference/cli.md', cliPage()],
     ['docs/reference/metrics.md', metricsPage()],
     ['docs/reference/errors.md', errorsPage()],
@@ -104,6 +106,32 @@ function configPage(): string {
             optionTable(rows.filter(({ path }) => path.startsWith(`${section.path}.`))),
           ]
         : [`## ${section.path}`, optionTable([section])],
+    ),
+  )
+}
+
+function apiPage(): string {
+  const code = (names: readonly (string | number)[]): string => names.map((name) => `\`${name}\``).join(', ')
+  return page(
+    'Routes of the logging API',
+    'How to set it up stands in [../api.md](../api.md). A running node serves the same as OpenAPI document at `/openapi.json`. All routes are GET; `/v1/fields/{field}` takes any method.',
+    table(
+      ['route', 'what it is', 'parameters', 'answers', 'status'],
+      ROUTES.map(({ path, summary, parameters, types, statuses }) => [
+        `\`${path}\``,
+        summary,
+        code(parameters.map((name) => (name === 'place' || name === 'offset' ? 'cursor' : name))),
+        code(types),
+        statuses.join(', '),
+      ]),
+    ),
+    '## Parameters',
+    table(
+      ['name', 'where', 'what it is'],
+      parameterRows().map(([name, where, what]) => {
+        const shown = name === 'place' ? 'cursor (v2)' : name === 'offset' ? 'cursor (files)' : name
+        return [`\`${shown}\``, where, what]
+      }),
     ),
   )
 }

@@ -62,7 +62,7 @@ export async function editorSchema(): Promise<JsonSchema> {
       },
     },
     patternProperties: { '^x-': { description: 'Not looked at: a place for anchors.' } },
-    required: ['sinks'],
+    anyOf: [{ required: ['sinks'] }, { required: ['api'] }],
     additionalProperties: false,
     definitions: {
       variable: {

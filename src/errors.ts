@@ -43,6 +43,11 @@ export const PROBLEMS = {
     (d: { address: string; why: string }) => `cannot listen on ${d.address}: ${d.why}`,
     () => 'choose another address in the configuration, or stop whatever has it',
   ),
+  LF_API_KEY: row(
+    EXIT.config,
+    (d: { why: string }) => `the API cannot use a key: ${d.why}`,
+    () => 'api.tls and api.auth.jwt in the configuration name the keys',
+  ),
   LF_CONFIG: row(EXIT.config, (d: { path: string; count: number; lines: readonly string[] }) =>
     [`${d.path} has ${d.count === 1 ? 'a mistake' : `${d.count} mistakes`}:`, ...d.lines].join('\n'),
   ),

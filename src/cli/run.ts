@@ -13,6 +13,7 @@ import { createLog, type Log } from '../telemetry/log.ts'
 import { Metrics } from '../telemetry/metrics.ts'
 import { openNotifier } from '../telemetry/notify.ts'
 import type { TelemetryServer } from '../telemetry/server.ts'
+import { openApi } from './daemon/api.ts'
 import { daemonHealth } from './daemon/health.ts'
 import { openDaemonJournal } from './daemon/journal.ts'
 import { thisNode } from './daemon/node.ts'
@@ -63,22 +64,24 @@ export async function run(options: RunOptions): Promise<number> {
     retainBytes: config.retain.maxBytes,
   })
   const server = await openServer(config, journal.set, pipeline, metrics, log)
+  const api = await openApi(config, journal.place, memory, metrics, log)
   const started = new Reloads({ file: options.config, config, pipeline, metrics, log, notifier })
   reloads = started
 
   pipeline.start()
   const stopLooking = tellProblems(journal.set, log)
   const names = config.sinks.map((sink) => sink.name).join(', ')
-  log.info(`shipping to ${names}`, { version: version(), sources: journal.set.sources(), state: journal.state })
+  const doing = names === '' ? `serving at ${api?.address}` : `shipping to ${names}`
+  log.info(doing, { version: version(), sources: journal.set.sources(), state: journal.state })
   const stopWatchdog = notifier.startWatchdog(() => true)
-  await notifier.ready(`shipping to ${names}`)
+  await notifier.ready(doing)
 
   await asked(stop)
   await notifier.stopping()
   log.info('stopping, waiting for what is under way')
   stopLooking()
   await started.settled()
-  await pipeline.stop()
+  await Promise.all([pipeline.stop(), api?.close()])
   await server?.close()
   journal.set.close()
   stopWatchdog()

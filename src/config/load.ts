@@ -5,12 +5,14 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type * as z from 'zod'
+import type { ApiSettings, MesosSettings } from '../api/settings.ts'
 import { isProblem, type Problem, problem } from '../errors.ts'
 import type { Match } from '../journal/match.ts'
 import type { Start } from '../journal/position.ts'
 import type { SinkSpec } from '../pipeline/settings.ts'
 import type { Listen } from '../telemetry/listen.ts'
 import type { LogLevel } from '../telemetry/log.ts'
+import { toApiSettings, toMesosSettings } from './api.ts'
 import { type MapNode, type Node, readDocument } from './document.ts'
 import { type Issue, reportIssues, type Subject } from './issues.ts'
 import { type Mistake, MistakeList, type Path, type Place } from './mistakes.ts'
@@ -47,6 +49,9 @@ export interface Config {
   readonly sinks: readonly SinkSpec[]
   /** Undefined: not served. */
   readonly metrics: { readonly listen: Listen } | undefined
+  /** Undefined: not served. */
+  readonly api: ApiSettings | undefined
+  readonly mesos: MesosSettings | undefined
   readonly shutdownTimeoutMs: number
   readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'text' }
   /** Equal where a section was written the same way, variables filled in; for `changesThatNeedRestart`. */
@@ -75,7 +80,7 @@ export async function loadConfig(path: string, env: Environment): Promise<Config
 
 /** The sections that differ and can only be changed by a restart, for the log line of a reload. */
 export function changesThatNeedRestart(before: Config, after: Config): readonly string[] {
-  const names = ['journal', 'state', 'memory', 'retain', 'node', 'metrics']
+  const names = ['journal', 'state', 'memory', 'retain', 'node', 'metrics', 'api', 'mesos']
   return names.filter((name) => before.sections[name] !== after.sections[name])
 }
 
@@ -276,7 +281,7 @@ function toConfig(
   options: RootOptions,
   sinks: readonly SinkSpec[],
 ): Omit<Config, 'sections' | 'warnings'> {
-  const { journal, state, memory, retain, node, metrics, shutdown_timeout, log } = options
+  const { journal, state, memory, retain, node, metrics, api, mesos, shutdown_timeout, log } = options
   const { directories, namespaces, start, sample, match } = journal
   const machineId = directories === undefined ? 'local' : 'any'
   return {
@@ -288,6 +293,8 @@ function toConfig(
     node: { role: node.role, ip: node.ip, labels: node.labels },
     sinks,
     metrics,
+    api: api && toApiSettings(api),
+    mesos: mesos && toMesosSettings(mesos),
     shutdownTimeoutMs: shutdown_timeout,
     log,
   }

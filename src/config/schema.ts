@@ -3,6 +3,8 @@
 
 import * as z from 'zod'
 import { LOG_LEVELS } from '../telemetry/log.ts'
+import { apiMistakes } from './api.ts'
+import { apiOptions, mesosOptions } from './apiOptions.ts'
 import { duration, label, listen, match, path, size, start } from './options.ts'
 
 const journal = z.strictObject({
@@ -89,35 +91,56 @@ const log = z.strictObject({
 const SINKS_FORM = 'expected at least one sink, such as "out: { type: stdout }"'
 
 /** The whole file; what stands under `sinks` is looked at sink by sink. */
-export const rootSchema = z.strictObject({
-  journal: journal.prefault({}).meta({ description: 'What is read.' }),
-  state: path().prefault('/var/lib/logferry').meta({
-    description: 'Folder for positions, dead letters and the lock. One daemon per folder.',
-  }),
-  memory: size({ min: 8 * 2 ** 20 })
-    .prefault('64MiB')
-    .meta({
-      description:
-        'For windows into files, caches and shared batches together. The process needs some 70 MiB beside it.',
+export const rootSchema = z
+  .strictObject({
+    journal: journal.prefault({}).meta({ description: 'What is read.' }),
+    state: path().prefault('/var/lib/logferry').meta({
+      description: 'Folder for positions, dead letters and the lock. One daemon per folder.',
     }),
-  retain: retain.prefault({}).meta({ description: 'What is kept of the journal for sinks that have fallen behind.' }),
-  node: node.prefault({}).meta({ description: 'What is known about this node.' }),
-  sinks: z
-    .record(
-      z.string().regex(/^(?!(?:lock|backfill)$)[a-z0-9][a-z0-9_-]{0,99}$/, {
-        error: 'expected a name of lower-case letters, digits, "_" and "-"; "lock" and "backfill" are taken',
+    memory: size({ min: 8 * 2 ** 20 })
+      .prefault('64MiB')
+      .meta({
+        description:
+          'For windows into files, caches and shared batches together. The process needs some 70 MiB beside it.',
       }),
-      z.looseObject({ type: z.string().min(1).meta({ description: 'The kind of sink.' }) }),
-      { error: SINKS_FORM },
-    )
-    .refine((sinks) => Object.keys(sinks).length > 0, { error: SINKS_FORM })
-    .meta({
-      title: 'name: sink',
-      description: 'Where entries are sent. The name is yours; stored positions, metrics and log lines go by it.',
+    retain: retain.prefault({}).meta({ description: 'What is kept of the journal for sinks that have fallen behind.' }),
+    node: node.prefault({}).meta({ description: 'What is known about this node.' }),
+    sinks: z
+      .record(
+        z.string().regex(/^(?!(?:lock|backfill)$)[a-z0-9][a-z0-9_-]{0,99}$/, {
+          error: 'expected a name of lower-case letters, digits, "_" and "-"; "lock" and "backfill" are taken',
+        }),
+        z.looseObject({ type: z.string().min(1).meta({ description: 'The kind of sink.' }) }),
+        { error: SINKS_FORM },
+      )
+      .refine((sinks) => Object.keys(sinks).length > 0, { error: SINKS_FORM })
+      .optional()
+      .meta({
+        title: 'name: sink',
+        description:
+          'Where entries are sent. The name is yours; stored positions, metrics and log lines go by it. May be left out where `api` is given.',
+      }),
+    api: apiOptions.optional().meta({ description: 'The logging API over HTTP. Left out: not served.' }),
+    mesos: mesosOptions
+      .optional()
+      .meta({ description: 'How the API reaches Mesos, for tasks and their files; it also takes `node.ip`.' }),
+    metrics: metrics.optional().meta({ description: 'Metrics and health over HTTP. Left out: not served.' }),
+    shutdown_timeout: duration({ min: 100 }).prefault('30s').meta({
+      description: 'How long to wait at the end for what is under way; the rest is sent again after the next start.',
     }),
-  metrics: metrics.optional().meta({ description: 'Metrics and health over HTTP. Left out: not served.' }),
-  shutdown_timeout: duration({ min: 100 }).prefault('30s').meta({
-    description: 'How long to wait at the end for what is under way; the rest is sent again after the next start.',
-  }),
-  log: log.prefault({}).meta({ description: "logferry's own log lines, on stderr." }),
-})
+    log: log.prefault({}).meta({ description: "logferry's own log lines, on stderr." }),
+  })
+  .superRefine(({ sinks, api }, context) => {
+    if (sinks === undefined && api === undefined) {
+      context.addIssue({
+        code: 'invalid_type',
+        expected: 'record',
+        path: ['sinks'],
+        message: SINKS_FORM,
+        input: undefined,
+      })
+    }
+    for (const { path, message } of api === undefined ? [] : apiMistakes(api)) {
+      context.addIssue({ code: 'custom', path: ['api', ...path], message })
+    }
+  })

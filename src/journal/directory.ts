@@ -31,6 +31,8 @@ export interface JournalPlace {
   readonly machineId?: 'local' | 'any'
   /** Namespaces to read beside the default one; "*": all. */
   readonly namespaces?: readonly string[]
+  /** A directory without any journal file yet is no problem: they come. */
+  readonly mayBeEmpty?: boolean
   /** Directories with second names of files, kept for readers which are behind; a missing one is no problem. */
   readonly retained?: readonly string[]
 }
@@ -112,6 +114,7 @@ export class JournalSet {
     set.#opened = true
     if (set.#files.size > 0) return set
     const found = set.problems
+    if (place.mayBeEmpty === true && set.#listing.exists && found.length === 0) return set
     set.close()
     const denied = found.find((one) => isProblem(one, 'LF_JOURNAL_NO_ACCESS'))
     if (denied !== undefined) throw denied

@@ -178,8 +178,9 @@ export class Pipeline {
 
   /** undefined where the state folder does not allow it, which is said and delays nothing. */
   #openRetention(): Retention | undefined {
-    const { state, directories, retainBytes, log, clock } = this.#options
-    if (directories.length === 0) return undefined
+    const { state, directories, retainBytes, log, clock, sinks } = this.#options
+    // Nothing to ship, nothing to keep: a reload that brings the first sink says that it takes a restart.
+    if (directories.length === 0 || sinks.length === 0) return undefined
     try {
       return new Retention({ state, directories, maxBytes: retainBytes, log, clock })
     } catch (error) {

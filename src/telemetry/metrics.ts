@@ -92,6 +92,16 @@ export const METRICS = {
 
   logferry_retained_bytes: gauge('Bytes of journal files kept by link because a sink still needs them.'),
   logferry_retained_files: gauge('Journal files kept by link because a sink still needs them.'),
+  logferry_api_requests_total: counter('Requests to the logging API, by route and status code.', ['route', 'code']),
+  logferry_api_streams: gauge('Streams of the logging API that are open.'),
+  logferry_api_refused_total: counter(
+    'Requests to the logging API refused for who asked: missing, invalid, forbidden, throttled, or no-keys.',
+    ['reason'],
+  ),
+  logferry_api_cut_total: counter(
+    'Answers of the logging API that were broken off: slow (the client took nothing) or search (grep took too long).',
+    ['reason'],
+  ),
   logferry_memory_bytes: gauge('Bytes of windows, caches and shared batches that count towards the memory setting.'),
   logferry_reloads_total: counter('Reloads of the configuration, by outcome: ok or failed.', ['outcome']),
 } as const

@@ -282,7 +282,7 @@ plugins: []
       logferry.yaml:26:20  metrics.listen: found 99, expected HOST:PORT such as 127.0.0.1:9105, or unix:/path
       logferry.yaml:27:15  log.level: found "verbose", expected debug, info, warn or error
       logferry.yaml:28:19  shutdown_timeout: found 30, expected a time such as 500ms, 30s or 2h
-      logferry.yaml:29:1  plugins: there is no option "plugins"; expected journal, state, memory, retain, node, sinks, metrics, shutdown_timeout, log"
+      logferry.yaml:29:1  plugins: there is no option "plugins"; expected journal, state, memory, retain, node, sinks, api, mesos, metrics, shutdown_timeout, log"
     `)
   })
 

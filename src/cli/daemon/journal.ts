@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import type { Config } from '../../config/load.ts'
 import { isProblem } from '../../errors.ts'
-import { DEFAULT_DIRECTORIES, JournalSet } from '../../journal/directory.ts'
+import { DEFAULT_DIRECTORIES, type JournalPlace, JournalSet } from '../../journal/directory.ts'
 import type { MemoryBudget } from '../../journal/memory.ts'
 import { retainedFolders } from '../../pipeline/retention/retainedFolder.ts'
 import type { Log } from '../../telemetry/log.ts'
@@ -13,6 +13,8 @@ import { packageFolder } from '../version.ts'
 
 export interface DaemonJournal {
   readonly set: JournalSet
+  /** The same without what is retained: what is served. */
+  readonly place: JournalPlace
   /** As the set was opened with; none for the sample, of which nothing need be retained. */
   readonly directories: readonly string[]
   /** Where positions are kept. */
@@ -32,11 +34,13 @@ export function openDaemonJournal(config: Config, state: string, memory: MemoryB
   }
 }
 
-function openConfigured({ journal }: Config, state: string, memory: MemoryBudget): DaemonJournal {
+function openConfigured({ journal, sinks }: Config, state: string, memory: MemoryBudget): DaemonJournal {
   const directories = journal.directories ?? DEFAULT_DIRECTORIES
   const { machineId, namespaces } = journal
-  const retained = retainedFolders(state, directories)
-  return { set: JournalSet.open({ directories, machineId, namespaces, retained }, memory), directories, state }
+  // An API with nothing to ship may come up before journald's first file.
+  const place = { directories, machineId, namespaces, mayBeEmpty: sinks.length === 0 }
+  const retained = sinks.length === 0 ? [] : retainedFolders(state, directories)
+  return { set: JournalSet.open({ ...place, retained }, memory), place, directories, state }
 }
 
 function openSample(state: string, memory: MemoryBudget): DaemonJournal {
@@ -46,6 +50,7 @@ function openSample(state: string, memory: MemoryBudget): DaemonJournal {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const packed = readFileSync(join(packageFolder(), 'config/sample/sample.journal.gz'))
   writeFileSync(join(directory, 'sample.journal'), gunzipSync(packed), { mode: 0o600 })
-  const set = JournalSet.open({ directories: [directory], machineId: 'any' }, memory)
-  return { set, directories: [], state: join(home, 'state') }
+  const place: JournalPlace = { directories: [directory], machineId: 'any' }
+  const set = JournalSet.open(place, memory)
+  return { set, place, directories: [], state: join(home, 'state') }
 }

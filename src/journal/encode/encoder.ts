@@ -2,6 +2,8 @@
 
 import type { MemoryBudget } from '../memory.ts'
 import type { Encoder } from './base.ts'
+import { DcosJson } from './dcos/jsonObject.ts'
+import { DcosText } from './dcos/textLine.ts'
 import { EcsEncoder } from './ecs/ecsEncoder.ts'
 import { FlatEncoder } from './flat.ts'
 import { JournalctlExport, JournalctlJson } from './journalctl/forms.ts'
@@ -25,6 +27,10 @@ export function createEncoder(spec: EncoderSpec, memory: MemoryBudget): Encoder 
       return new FlatEncoder(new PrettyJson(spec.all), memory)
     case 'export':
       return new FlatEncoder(new JournalctlExport(spec.only), memory)
+    case 'dcos-json':
+      return new DcosJson(spec.framing, spec.arrays, memory)
+    case 'dcos-text':
+      return new DcosText(memory)
     case 'record':
       return createRecordEncoder(spec, memory)
     default:

@@ -18,13 +18,19 @@ export function byteBuffer(bytes: number): ByteBuffer {
 
 export class Output {
   /** The records; valid up to `length`. Replaced when it grows: never keep it over an `encode`. */
-  out: ByteBuffer = byteBuffer(START)
+  out: ByteBuffer
   /** The same memory, for writes of four bytes at a time. */
-  view: DataView = new DataView(this.out.buffer)
+  view: DataView
   /** Bytes written. */
   length = 0
   #source: Uint8Array | undefined
   #sourceWords: Uint32Array | undefined
+
+  /** @param bytes room at the start */
+  constructor(bytes: number = START) {
+    this.out = byteBuffer(bytes)
+    this.view = new DataView(this.out.buffer)
+  }
 
   /** Makes sure that `bytes` more fit. */
   room(bytes: number): void {

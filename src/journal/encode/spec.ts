@@ -51,6 +51,9 @@ export interface RecordSpec {
 }
 
 export type EncoderSpec =
+  /** The objects of the logging API; `arrays`: all values of a field that occurs several times. */
+  | { readonly format: 'dcos-json'; readonly framing: 'line' | 'event' | 'event-id'; readonly arrays: boolean }
+  | { readonly format: 'dcos-text' }
   | { readonly format: 'json' | 'json-pretty'; readonly all: boolean }
   | { readonly format: 'export'; readonly only?: readonly string[] }
   | ({ readonly format: 'short' | 'short-iso' | 'cat' } & TextOptions)

@@ -9,6 +9,7 @@ export class LocalTime {
   #offset = 0
   #short = ''
   #iso = ''
+  #dateTime = ''
 
   constructor(utc: boolean) {
     this.#utc = utc
@@ -36,6 +37,16 @@ export class LocalTime {
     return this.#iso
   }
 
+  /** µs since 1970 as `2023-11-14 22:13:20`. */
+  dateTime(realtimeUs: number): string {
+    this.#move(realtimeUs)
+    if (this.#dateTime === '') {
+      const date = this.#date
+      this.#dateTime = `${date.getUTCFullYear()}-${two(date.getUTCMonth() + 1)}-${two(date.getUTCDate())} ${clock(date)}`
+    }
+    return this.#dateTime
+  }
+
   /** Sets `#date` so that its UTC fields show the zone's time. */
   #move(realtimeUs: number): void {
     const second = Math.floor(realtimeUs / 1_000_000)
@@ -45,6 +56,7 @@ export class LocalTime {
     this.#date = new Date((second + this.#offset * 60) * 1000)
     this.#short = ''
     this.#iso = ''
+    this.#dateTime = ''
   }
 }
 
