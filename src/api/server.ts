@@ -90,7 +90,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
       set: options.set,
       memory: options.memory,
       pings: new Pings(),
-      tails: new Tails((error) => log.error('a stream ended', { error })),
+      tails: new Tails(options.memory, (error) => log.error('a stream ended', { error })),
       stallMs: limits.stallMs,
       onCut,
     },

@@ -4,12 +4,15 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Encoder } from '../../journal/encode/encoder.ts'
+import type { MemoryBudget } from '../../journal/memory.ts'
 import type { PositionState } from '../../journal/position.ts'
 import type { JournalReader } from '../../journal/reader.ts'
 import type { Outlet } from './outlet.ts'
 import { CHUNK, flush } from './send.ts'
 
 const WAIT_MS = 60_000
+/** About what a stream leaves as garbage when it has caught up, bytes. */
+const CATCH_UP = 256 << 10
 
 /** How a membership ended: where the client has to read on, or that it is gone. */
 export type Left = PositionState | 'gone'
@@ -182,10 +185,12 @@ export interface Follower {
 /** The tails of a server. */
 export class Tails {
   readonly #tails = new Map<string, Tail>()
+  readonly #memory: MemoryBudget
   readonly #onError: (error: unknown) => void
 
   /** @param onError told of what ended a tail, which is a bug or a failing disk */
-  constructor(onError: (error: unknown) => void) {
+  constructor(memory: MemoryBudget, onError: (error: unknown) => void) {
+    this.#memory = memory
     this.#onError = onError
   }
 
@@ -219,6 +224,8 @@ export class Tails {
       void flush(encoder, outlet)
       reader.close()
       encoder.close()
+      // The windows and buffers of the catching up: with thousands of streams that open at once, they must not gather.
+      this.#memory.spend(CATCH_UP)
       return left
     }
   }
