@@ -12,7 +12,8 @@ import type { JournalFile } from '../../journal/file/file.ts'
 import type { MemoryBudget } from '../../journal/memory.ts'
 import { JournalReader } from '../../journal/reader.ts'
 import { Refusal } from '../http/refusal.ts'
-import { CONTENT_TYPES, encoderFor, encoderSpec, type Format } from './formats.ts'
+import type { EncoderPool } from './encoders.ts'
+import { CONTENT_TYPES, encoderSpec, type Format } from './formats.ts'
 import { DEADLINE } from './grep.ts'
 import { type Located, locate } from './locate.ts'
 import { Outlet } from './outlet.ts'
@@ -32,12 +33,16 @@ export type CutReason = 'slow' | 'search'
 export interface AnswerContext {
   readonly set: JournalSet
   readonly memory: MemoryBudget
+  readonly encoders: EncoderPool
   readonly pings: Pings
   readonly tails: Tails
   readonly stallMs: number
   /** Told when a client was cut, why. */
   readonly onCut: (reason: CutReason, response: ServerResponse) => void
 }
+
+/** About what a stream leaves behind, bytes: thousands that come and go at once must not gather. */
+const STREAM_GARBAGE = 128 << 10
 
 export type Coding = 'identity' | 'gzip' | 'zstd'
 
@@ -61,7 +66,7 @@ export async function answerRange(context: AnswerContext, response: ServerRespon
   const { request, format } = answer
   const gone = goneSignal(response)
   const { reader, ...skips } = await located(context, request, gone)
-  const encoder = encoderFor(format, answer.ids, answer.arrays, context.memory)
+  const encoder = context.encoders.take(encoderSpec(format, answer.ids, answer.arrays))
   try {
     const within = withinOf(request)
     const first = await firstEntry(reader, request, within)
@@ -78,7 +83,7 @@ export async function answerRange(context: AnswerContext, response: ServerRespon
     } else outlet.end()
   } finally {
     reader.close()
-    encoder.close()
+    context.encoders.give(encoder)
   }
 }
 
@@ -91,7 +96,7 @@ export async function answerStream(context: AnswerContext, response: ServerRespo
   response.flushHeaders()
   const unping = format === 'sse' ? context.pings.add(outlet) : () => {}
   const spec = encoderSpec(format, answer.ids, answer.arrays)
-  const make = () => encoderFor(format, answer.ids, answer.arrays, context.memory)
+  const make = () => context.encoders.take(spec)
   // One entry more and it would be another stream: such ones follow by themselves.
   const isShared =
     request.grep === undefined &&
@@ -111,6 +116,7 @@ export async function answerStream(context: AnswerContext, response: ServerRespo
   } finally {
     unping()
     outlet.end()
+    context.memory.spend(STREAM_GARBAGE)
   }
 }
 
@@ -127,12 +133,12 @@ async function followShared({ context, outlet, request, make, key }: Stream, fir
   let reader = first
   for (;;) {
     const encoder = make()
-    const passed = await closing(reader, encoder, () =>
+    const passed = await closing(context, reader, encoder, () =>
       sendEntries({ reader, encoder, outlet, grep: undefined, within: () => true }, { left: Number.POSITIVE_INFINITY }),
     )
     if (passed === 'gone') {
       reader.close()
-      encoder.close()
+      context.encoders.give(encoder)
       return
     }
     const left = await context.tails.follow({ key, reader, encoder, outlet })
@@ -143,12 +149,17 @@ async function followShared({ context, outlet, request, make, key }: Stream, fir
 }
 
 /** Closes both when `work` throws. */
-async function closing<T>(reader: JournalReader, encoder: Encoder, work: () => Promise<T>): Promise<T> {
+async function closing<T>(
+  context: AnswerContext,
+  reader: JournalReader,
+  encoder: Encoder,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work()
   } catch (error) {
     reader.close()
-    encoder.close()
+    context.encoders.give(encoder)
     throw error
   }
 }
@@ -176,7 +187,7 @@ async function followAlone({ context, response, outlet, request, make }: Stream,
     }
   } finally {
     reader.close()
-    encoder.close()
+    context.encoders.give(encoder)
   }
 }
 
