@@ -90,7 +90,6 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
     outlet: (response) => ({ stallMs: limits.stallMs, onStall: () => onCut('slow', response) }),
     answers: {
       set: options.set,
-      memory: options.memory,
       encoders,
       pings: new Pings(),
       tails: new Tails(options.memory, encoders, (error) => log.error('a stream ended', { error })),

@@ -7,7 +7,9 @@ export default function setup(): () => void {
   const home = mkdtempSync(join(tmpdir(), 'lf-run-'))
   process.env['LOGFERRY_TEST_HOME'] = home
   return () => {
-    const folders = readdirSync(home, { recursive: true, encoding: 'utf8' }).filter((path) => path.includes('.logferry'))
+    const folders = readdirSync(home, { recursive: true, encoding: 'utf8' }).filter((path) =>
+      path.includes('.logferry'),
+    )
     rmSync(home, { recursive: true, force: true })
     if (folders.length > 0) throw new Error(`a test let logferry write into a shared fixture: ${folders.join(', ')}`)
   }

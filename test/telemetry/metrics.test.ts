@@ -9,7 +9,9 @@ describe('the table of metrics', () => {
       expect(name).toMatch(/^logferry_[a-z]+(?:_[a-z]+)*$/)
       expect(name.endsWith('_total')).toBe(kind === 'counter')
       expect(help).toMatch(/^[A-Z0-9].*\.$/)
-      expect(['sink', 'code', 'failure', 'outcome', 'version', 'route', 'reason']).toEqual(expect.arrayContaining([...labels]))
+      expect(['sink', 'code', 'failure', 'outcome', 'version', 'route', 'reason']).toEqual(
+        expect.arrayContaining([...labels]),
+      )
     },
   )
 })

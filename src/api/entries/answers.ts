@@ -9,7 +9,6 @@ import type { JournalSet } from '../../journal/directory.ts'
 import type { Encoder } from '../../journal/encode/encoder.ts'
 import { encoderKey } from '../../journal/encode/spec.ts'
 import type { JournalFile } from '../../journal/file/file.ts'
-import type { MemoryBudget } from '../../journal/memory.ts'
 import { JournalReader } from '../../journal/reader.ts'
 import { Refusal } from '../http/refusal.ts'
 import type { EncoderPool } from './encoders.ts'
@@ -32,7 +31,6 @@ export type CutReason = 'slow' | 'search'
 
 export interface AnswerContext {
   readonly set: JournalSet
-  readonly memory: MemoryBudget
   readonly encoders: EncoderPool
   readonly pings: Pings
   readonly tails: Tails
@@ -40,9 +38,6 @@ export interface AnswerContext {
   /** Told when a client was cut, why. */
   readonly onCut: (reason: CutReason, response: ServerResponse) => void
 }
-
-/** About what a stream leaves behind, bytes: thousands that come and go at once must not gather. */
-const STREAM_GARBAGE = 128 << 10
 
 export type Coding = 'identity' | 'gzip' | 'zstd'
 
@@ -116,7 +111,6 @@ export async function answerStream(context: AnswerContext, response: ServerRespo
   } finally {
     unping()
     outlet.end()
-    context.memory.spend(STREAM_GARBAGE)
   }
 }
 

@@ -1,11 +1,11 @@
-// Encoders that are used again: each has a buffer of a megabyte, which a request for ten lines need not make and leave behind.
+// Encoders that are used again: each has buffers and tables that a request for ten lines need not make and leave behind.
 
 import { createEncoder, type Encoder } from '../../journal/encode/encoder.ts'
 import { type EncoderSpec, encoderKey } from '../../journal/encode/spec.ts'
 import type { MemoryBudget } from '../../journal/memory.ts'
 
 /** Idle encoders that are kept of one form. */
-const IDLE_MAX = 4
+const IDLE_MAX = 32
 
 export class EncoderPool {
   readonly #memory: MemoryBudget

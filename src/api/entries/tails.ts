@@ -13,7 +13,9 @@ import { CHUNK, flush } from './send.ts'
 
 const WAIT_MS = 60_000
 /** About what a stream leaves as garbage when it has caught up, bytes. */
-const CATCH_UP = 256 << 10
+const CATCH_UP = 96 << 10
+/** Garbage is looked after at most so often, ms: a collection takes some 50 ms whatever it finds. */
+const TIDY_MS = 500
 
 /** How a membership ended: where the client has to read on, or that it is gone. */
 export type Left = PositionState | 'gone'
@@ -194,6 +196,7 @@ export interface Follower {
 export class Tails {
   readonly #tails = new Map<string, Tail>()
   readonly #memory: MemoryBudget
+  #tidied = 0
   readonly #encoders: EncoderPool
   readonly #onError: (error: unknown) => void
 
@@ -229,10 +232,17 @@ export class Tails {
       void flush(encoder, outlet)
       reader.close()
       this.#encoders.give(encoder)
-      // The windows and buffers of the catching up: with thousands of streams that open at once, they must not gather.
-      this.#memory.spend(CATCH_UP)
+      this.#tidy()
       return left
     }
+  }
+
+  /** The windows of the catching up: with thousands of streams that open at once, they must not gather. */
+  #tidy(): void {
+    const now = performance.now()
+    if (now - this.#tidied < TIDY_MS) return
+    this.#tidied = now
+    this.#memory.spend(CATCH_UP)
   }
 
   /** Encodes what came since the last look; true when there is more than a chunk of it. */
