@@ -7,7 +7,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ApiJournal, entryAt } from '../test/support/apiJournal.ts'
-import { journalOf, LOGFERRY } from './data.ts'
+import { journalOf, LOGFERRY, rotatedJournalOf } from './data.ts'
 import type { Bench, Row } from './run.ts'
 
 const ENTRIES = 500_000
@@ -98,7 +98,8 @@ async function drain(message: IncomingMessage): Promise<number> {
 
 /** The least CPU of the server for one whole answer. */
 async function cost({ port, child }: Served, path: string, accept: string, rounds: number): Promise<number> {
-  await drain(await open(port, path.includes('?') ? path : `${path}?limit=1`, accept))
+  // The server has to be up before its time is taken; gatewayd answers this at once, too.
+  await drain(await open(port, '/nothing', accept))
   let least = Number.POSITIVE_INFINITY
   for (let i = 0; i < rounds; i++) {
     const before = cpuOf(child.pid as number)
@@ -211,7 +212,7 @@ async function streams(): Promise<Row[]> {
 }
 
 async function firstByte(): Promise<Row[]> {
-  const dir = await journalOf('dcos-node', ENTRIES, 500)
+  const dir = await rotatedJournalOf('dcos-node', ENTRIES, 500)
   const ours = await serveLogferry(dir)
   try {
     const times: number[] = []
@@ -239,6 +240,6 @@ async function firstByte(): Promise<Row[]> {
 export default {
   question: 'what do answers and streams of the logging API cost? (dcos-node, 500 k entries)',
   async run(rounds) {
-    return [...(await ranges(rounds)), ...(await streams()), ...(await firstByte())]
+    return [...(await streams()), ...(await firstByte()), ...(await ranges(rounds))]
   },
 } satisfies Bench

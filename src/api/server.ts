@@ -12,6 +12,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Gate } from './access/gate.ts'
 import type { CutReason } from './entries/answers.ts'
+import { EncoderPool } from './entries/encoders.ts'
 import { Pings } from './entries/pings.ts'
 import { Tails } from './entries/tails.ts'
 import { addAudit, noteCut } from './http/audit.ts'
@@ -77,6 +78,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   }
   const gate = new Gate({ settings, metrics, clock: options.clock, checkJwt: await jwtCheck(settings) })
   const mesos = options.mesos === undefined ? undefined : await mesosClient(options.mesos, options.node)
+  const encoders = new EncoderPool(options.memory)
   const gauge = metrics.gauge('logferry_api_streams', {})
   const parts: ApiParts = {
     app,
@@ -88,9 +90,9 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
     outlet: (response) => ({ stallMs: limits.stallMs, onStall: () => onCut('slow', response) }),
     answers: {
       set: options.set,
-      memory: options.memory,
+      encoders,
       pings: new Pings(),
-      tails: new Tails((error) => log.error('a stream ended', { error })),
+      tails: new Tails(options.memory, encoders, (error) => log.error('a stream ended', { error })),
       stallMs: limits.stallMs,
       onCut,
     },

@@ -24,7 +24,8 @@ export async function validate(options: ValidateOptions): Promise<number> {
     if (!options.json) {
       for (const warning of warnings) complain(`logferry: warning: ${formatMistake(warning)}`)
       const list = names.map(({ name, type }) => (name === type ? name : `${name} (${type})`)).join(', ')
-      print(`${file} is valid; ${names.length === 1 ? 'sink' : 'sinks'}: ${list}\n`)
+      const what = names.length === 0 ? 'no sinks, the API alone' : `${names.length === 1 ? 'sink' : 'sinks'}: ${list}`
+      print(`${file} is valid; ${what}\n`)
     }
     if (options.live) endOnSignals()
     const live = options.live ? await checkLive(config, await createLog({ level: 'warn', format: 'text' })) : undefined

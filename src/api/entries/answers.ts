@@ -9,10 +9,10 @@ import type { JournalSet } from '../../journal/directory.ts'
 import type { Encoder } from '../../journal/encode/encoder.ts'
 import { encoderKey } from '../../journal/encode/spec.ts'
 import type { JournalFile } from '../../journal/file/file.ts'
-import type { MemoryBudget } from '../../journal/memory.ts'
 import { JournalReader } from '../../journal/reader.ts'
 import { Refusal } from '../http/refusal.ts'
-import { CONTENT_TYPES, encoderFor, encoderSpec, type Format } from './formats.ts'
+import type { EncoderPool } from './encoders.ts'
+import { CONTENT_TYPES, encoderSpec, type Format } from './formats.ts'
 import { DEADLINE } from './grep.ts'
 import { type Located, locate } from './locate.ts'
 import { Outlet } from './outlet.ts'
@@ -31,7 +31,7 @@ export type CutReason = 'slow' | 'search'
 
 export interface AnswerContext {
   readonly set: JournalSet
-  readonly memory: MemoryBudget
+  readonly encoders: EncoderPool
   readonly pings: Pings
   readonly tails: Tails
   readonly stallMs: number
@@ -61,7 +61,7 @@ export async function answerRange(context: AnswerContext, response: ServerRespon
   const { request, format } = answer
   const gone = goneSignal(response)
   const { reader, ...skips } = await located(context, request, gone)
-  const encoder = encoderFor(format, answer.ids, answer.arrays, context.memory)
+  const encoder = context.encoders.take(encoderSpec(format, answer.ids, answer.arrays))
   try {
     const within = withinOf(request)
     const first = await firstEntry(reader, request, within)
@@ -78,7 +78,7 @@ export async function answerRange(context: AnswerContext, response: ServerRespon
     } else outlet.end()
   } finally {
     reader.close()
-    encoder.close()
+    context.encoders.give(encoder)
   }
 }
 
@@ -91,7 +91,7 @@ export async function answerStream(context: AnswerContext, response: ServerRespo
   response.flushHeaders()
   const unping = format === 'sse' ? context.pings.add(outlet) : () => {}
   const spec = encoderSpec(format, answer.ids, answer.arrays)
-  const make = () => encoderFor(format, answer.ids, answer.arrays, context.memory)
+  const make = () => context.encoders.take(spec)
   // One entry more and it would be another stream: such ones follow by themselves.
   const isShared =
     request.grep === undefined &&
@@ -127,12 +127,12 @@ async function followShared({ context, outlet, request, make, key }: Stream, fir
   let reader = first
   for (;;) {
     const encoder = make()
-    const passed = await closing(reader, encoder, () =>
+    const passed = await closing(context, reader, encoder, () =>
       sendEntries({ reader, encoder, outlet, grep: undefined, within: () => true }, { left: Number.POSITIVE_INFINITY }),
     )
     if (passed === 'gone') {
       reader.close()
-      encoder.close()
+      context.encoders.give(encoder)
       return
     }
     const left = await context.tails.follow({ key, reader, encoder, outlet })
@@ -143,12 +143,17 @@ async function followShared({ context, outlet, request, make, key }: Stream, fir
 }
 
 /** Closes both when `work` throws. */
-async function closing<T>(reader: JournalReader, encoder: Encoder, work: () => Promise<T>): Promise<T> {
+async function closing<T>(
+  context: AnswerContext,
+  reader: JournalReader,
+  encoder: Encoder,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work()
   } catch (error) {
     reader.close()
-    encoder.close()
+    context.encoders.give(encoder)
     throw error
   }
 }
@@ -176,7 +181,7 @@ async function followAlone({ context, response, outlet, request, make }: Stream,
     }
   } finally {
     reader.close()
-    encoder.close()
+    context.encoders.give(encoder)
   }
 }
 

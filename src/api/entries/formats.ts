@@ -1,8 +1,6 @@
 // The forms in which entries are sent. v1 and the old v2 routes compare Accept as text; lists with q-values are read where the route says so.
 
-import { createEncoder, type Encoder } from '../../journal/encode/encoder.ts'
 import type { EncoderSpec } from '../../journal/encode/spec.ts'
-import type { MemoryBudget } from '../../journal/memory.ts'
 import { Refusal } from '../http/refusal.ts'
 
 /** A form of entries. */
@@ -68,11 +66,6 @@ function qualityOf(type: string, ranges: readonly Range[]): number {
 }
 
 /** The encoder of a form. `ids`: events carry the cursor as their id; `arrays`: all values of a repeated field. */
-export function encoderFor(format: Format, ids: boolean, arrays: boolean, memory: MemoryBudget): Encoder {
-  return createEncoder(encoderSpec(format, ids, arrays), memory)
-}
-
-/** What `encoderFor` asks for; equal specs give equal bytes. */
 export function encoderSpec(format: Format, ids: boolean, arrays: boolean): EncoderSpec {
   if (format === 'text') return { format: 'dcos-text' }
   if (format === 'export') return { format: 'export' }

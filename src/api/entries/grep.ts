@@ -13,8 +13,8 @@ const PATTERN_MAX = 512
 /** A message is searched up to here, bytes. */
 const TEXT_MAX = 16 << 10
 /** Texts that are tried to find out whether a pattern is cheap enough, and what it may cost there, ms. */
-const TRIAL = 'a'.repeat(2048)
-const TRIAL_MS = 100
+const TRIAL = 'a'.repeat(4096)
+const TRIAL_MS = 50
 
 export class Searcher {
   /** Two with one key find the same. */

@@ -4,6 +4,12 @@
 import type { ServerResponse } from 'node:http'
 import type { Transform } from 'node:stream'
 
+/** Smaller copies come from Node's own pool. */
+const SMALL = 16 << 10
+/** A chunk and the entry that filled it. */
+const ROOM = 256 << 10
+const FREE_MAX = 3
+
 export interface OutletOptions {
   /** A client that takes nothing for so long is cut. */
   readonly stallMs: number
@@ -20,6 +26,8 @@ export class Outlet {
   lastWrite = performance.now()
   /** Bytes before compression. */
   bytes = 0
+  /** Buffers whose bytes are on their way. */
+  readonly #free: Buffer[] = []
   readonly #gone = new AbortController()
   readonly #response: ServerResponse
   readonly #target: ServerResponse | Transform
@@ -45,6 +53,21 @@ export class Outlet {
     this.lastWrite = performance.now()
     this.bytes += bytes.length
     return this.#target.write(bytes) || this.#drained()
+  }
+
+  /** Sends a copy of bytes that will be written over. Large copies take turns in a few buffers: fresh memory for each would cost more than the copying. */
+  writeCopy(bytes: Uint8Array): Promise<boolean> | boolean {
+    const { length } = bytes
+    if (length < SMALL || length > ROOM) return this.write(Buffer.from(bytes))
+    if (this.signal.aborted) return false
+    this.lastWrite = performance.now()
+    this.bytes += length
+    const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(ROOM)
+    buffer.set(bytes)
+    const isRoom = this.#target.write(buffer.subarray(0, length), () => {
+      if (this.#free.length < FREE_MAX) this.#free.push(buffer)
+    })
+    return isRoom || this.#drained()
   }
 
   /** Hands out what a compressor still holds, so that a follower sees it now. */

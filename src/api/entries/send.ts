@@ -73,7 +73,7 @@ export async function sendEntries(sending: Sending, allowance: Allowance, first?
 export async function flush(encoder: Encoder, outlet: Outlet): Promise<boolean> {
   if (encoder.length === 0) return !outlet.signal.aborted
   // A copy: the encoder writes over its buffer with the next entry.
-  const written = outlet.write(Buffer.from(encoder.out.subarray(0, encoder.length)))
+  const written = outlet.writeCopy(encoder.out.subarray(0, encoder.length))
   encoder.reset()
   return typeof written === 'boolean' ? written : await written
 }

@@ -4,12 +4,18 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Encoder } from '../../journal/encode/encoder.ts'
+import type { MemoryBudget } from '../../journal/memory.ts'
 import type { PositionState } from '../../journal/position.ts'
 import type { JournalReader } from '../../journal/reader.ts'
+import type { EncoderPool } from './encoders.ts'
 import type { Outlet } from './outlet.ts'
 import { CHUNK, flush } from './send.ts'
 
 const WAIT_MS = 60_000
+/** About what a stream leaves as garbage when it has caught up, bytes. */
+const CATCH_UP = 96 << 10
+/** Garbage is looked after at most so often, ms: a collection takes some 50 ms whatever it finds. */
+const TIDY_MS = 500
 
 /** How a membership ended: where the client has to read on, or that it is gone. */
 export type Left = PositionState | 'gone'
@@ -33,6 +39,7 @@ interface Mark {
 class Tail {
   readonly #reader: JournalReader
   readonly #encoder: Encoder
+  readonly #encoders: EncoderPool
   readonly #members = new Set<Member>()
   readonly #end = new AbortController()
   readonly #onEnd: () => void
@@ -41,7 +48,13 @@ class Tail {
   #pumping: Promise<void> | undefined
 
   /** Takes over a reader that has given everything there is. */
-  constructor(reader: JournalReader, encoder: Encoder, onEnd: () => void, onError: (error: unknown) => void) {
+  constructor(
+    { reader, encoder }: Follower,
+    encoders: EncoderPool,
+    onEnd: () => void,
+    onError: (error: unknown) => void,
+  ) {
+    this.#encoders = encoders
     this.#reader = reader
     this.#encoder = encoder
     this.#onEnd = onEnd
@@ -101,7 +114,7 @@ class Tail {
       this.#stop()
     } finally {
       this.#reader.close()
-      this.#encoder.close()
+      this.#encoders.give(this.#encoder)
     }
   }
 
@@ -182,44 +195,69 @@ export interface Follower {
 /** The tails of a server. */
 export class Tails {
   readonly #tails = new Map<string, Tail>()
+  readonly #memory: MemoryBudget
+  #tidied = 0
+  readonly #encoders: EncoderPool
   readonly #onError: (error: unknown) => void
 
   /** @param onError told of what ended a tail, which is a bug or a failing disk */
-  constructor(onError: (error: unknown) => void) {
+  constructor(memory: MemoryBudget, encoders: EncoderPool, onError: (error: unknown) => void) {
+    this.#memory = memory
+    this.#encoders = encoders
     this.#onError = onError
   }
 
   /** Follows until the client is gone or falls behind. The reader and the encoder are not the caller's any more. */
-  async follow({ key, reader, encoder, outlet }: Follower): Promise<Left> {
+  async follow(follower: Follower): Promise<Left> {
+    const { key, reader, encoder, outlet } = follower
     for (;;) {
       const tail = this.#tails.get(key)
       if (tail === undefined) {
-        const made = new Tail(reader, encoder, () => this.#forget(key, made), this.#onError)
+        const made = new Tail(follower, this.#encoders, () => this.#forget(key, made), this.#onError)
         this.#tails.set(key, made)
         return made.join(outlet, undefined)
       }
       await tail.settled()
       if (tail.isEnded || this.#tails.get(key) !== tail) continue
       // Without a pause from here to `join`: what came since the last look is taken now, so the tail is not ahead.
-      reader.refresh()
-      let isMuch = false
-      for (let file = reader.next(); file !== undefined; file = reader.next()) {
-        encoder.encode(file, reader.ordinal)
-        isMuch = encoder.length >= CHUNK
-        if (isMuch) break
-      }
+      const isMuch = this.#catchUp(follower)
       if (isMuch) {
         if (await flush(encoder, outlet)) continue
         reader.close()
-        encoder.close()
+        this.#encoders.give(encoder)
         return 'gone'
       }
       const seen = reader.position().ids
       const left = tail.join(outlet, seen)
       void flush(encoder, outlet)
       reader.close()
-      encoder.close()
+      this.#encoders.give(encoder)
+      this.#tidy()
       return left
+    }
+  }
+
+  /** The windows of the catching up: with thousands of streams that open at once, they must not gather. */
+  #tidy(): void {
+    const now = performance.now()
+    if (now - this.#tidied < TIDY_MS) return
+    this.#tidied = now
+    this.#memory.spend(CATCH_UP)
+  }
+
+  /** Encodes what came since the last look; true when there is more than a chunk of it. */
+  #catchUp({ reader, encoder }: Follower): boolean {
+    try {
+      reader.refresh()
+      for (let file = reader.next(); file !== undefined; file = reader.next()) {
+        encoder.encode(file, reader.ordinal)
+        if (encoder.length >= CHUNK) return true
+      }
+      return false
+    } catch (error) {
+      reader.close()
+      this.#encoders.give(encoder)
+      throw error
     }
   }
 

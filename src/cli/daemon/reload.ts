@@ -68,6 +68,11 @@ export class Reloads {
     const later = changesThatNeedRestart(config, next)
     if (later.length > 0) log.warn(`changes of ${later.join(', ')} take effect at the next start`)
     log.level = next.log.level
+    if (config.sinks.length === 0 && next.sinks.length > 0) {
+      // What is kept of the journal for sinks is set up at the start.
+      log.warn('the first sinks take effect at the next start')
+      return true
+    }
     this.#sinks = next.sinks
     log.info(`configuration read again: ${describe(await pipeline.reload(next.sinks))}`)
     return true

@@ -296,7 +296,7 @@ describeWith(['systemd-journal-remote', 'journalctl'], 'access', () => {
 
   describe('tasks and their files', () => {
     const run = (framework: string) => `/v2/task/frameworks/${framework}/executors/ex/runs/co`
-    const file = (framework: string) => `/work/slaves/ag-1/frameworks/${framework}/executors/ex/runs/co/stdout`
+    const file = (framework: string) => `/mesos/slaves/ag-1/frameworks/${framework}/executors/ex/runs/co/stdout`
     const task = (id: string, framework: string) => ({
       id,
       name: id,
@@ -313,7 +313,7 @@ describeWith(['systemd-journal-remote', 'journalctl'], 'access', () => {
       const own = await startTestApi({
         dir: journal.dir,
         node: { role: 'agent', ip: '10.0.0.5' },
-        mesos: { master: mesos.url, agent: mesos.url, work_dir: '/work' },
+        mesos: { master: mesos.url, agent: mesos.url, work_dir: '/mesos' },
         api: {
           auth: {
             tokens: [

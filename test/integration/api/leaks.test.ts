@@ -22,7 +22,7 @@ describeWith(['systemd-journal-remote'], 'nothing is left behind', () => {
   let idleSince: number
 
   beforeAll(async () => {
-    const entries = Array.from({ length: 500 }, (_, i) => entryAt(i, { MESSAGE: `n${i}`, PAD: 'x'.repeat(i) }))
+    const entries = Array.from({ length: 100 }, (_, i) => entryAt(i, { MESSAGE: `n${i}`, PAD: 'x'.repeat(i) }))
     journal = new ApiJournal(join(home, 'journal'), entries)
     const config = join(home, 'c.yaml')
     writeFileSync(
@@ -71,14 +71,15 @@ describeWith(['systemd-journal-remote'], 'nothing is left behind', () => {
   }
 
   it('keeps no descriptor and no memory of streams that were opened and dropped', async () => {
-    await openAndDrop(400)
+    // The first ones bring code, caches and buffers that stay.
+    await openAndDrop(STREAMS / 2)
     await new Promise((resolve) => setTimeout(resolve, 500))
     const before = { descriptors: descriptors().length, resident: resident() }
     await openAndDrop(STREAMS)
     await until('descriptors as before', () => descriptors().length <= before.descriptors, 10_000)
     expect(descriptors().filter((path) => path.includes('(deleted)'))).toEqual([])
-    // Garbage that is not collected yet is no leak: 2000 streams that keep 40 kB each would be 80 MB.
-    expect(resident() - before.resident).toBeLessThan(50e6)
+    // Garbage that is not collected yet is no leak: streams that keep 15 kB each would pass this.
+    expect(resident() - before.resident).toBeLessThan(30e6)
   }, 120_000)
 
   it('gives a message of 100 kB whole', async () => {

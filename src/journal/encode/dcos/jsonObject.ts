@@ -37,6 +37,8 @@ interface SlowValue {
   readonly isNew: boolean
 }
 
+/** Room at the start: a server has one for each answer that is under way. */
+export const START = 64 << 10
 /** Room for the young values of one entry, to begin with. */
 const SCRATCH = 16 << 10
 const COMMA = 44
@@ -63,7 +65,7 @@ export class DcosJson extends Encoder {
 
   /** @param arrays a field that occurs several times becomes an array of all its values, else one value */
   constructor(framing: DcosFraming, arrays: boolean, memory: MemoryBudget) {
-    super()
+    super(START)
     this.#arrays = arrays
     const lead = framing === 'line' ? '' : 'data: '
     const object = Buffer.from(`${lead}{"fields":`, 'latin1')

@@ -7,6 +7,7 @@ import { Encoder } from '../base.ts'
 import type { FileCache } from '../cache.ts'
 import { FileCaches } from '../fileCaches.ts'
 import { LocalTime } from '../journalctl/localTime.ts'
+import { START } from './jsonObject.ts'
 
 const NAME = Buffer.from('MESSAGE=')
 const OTHER = 0
@@ -20,7 +21,7 @@ export class DcosText extends Encoder {
   #cache: FileCache | undefined
 
   constructor(memory: MemoryBudget) {
-    super()
+    super(START)
     this.#caches = new FileCaches(this, memory)
   }
 
