@@ -13,14 +13,17 @@ export interface MemoryHolder {
 /**
  * Buffers lie outside V8's heap, and V8 lets 64 MB of such garbage gather before it looks for any (its soft limit for external
  * allocations); by then they count as old, and only a full collection finds them. So it is told after so many bytes, while they are
- * young: that takes about a millisecond, a full one thirty.
+ * young: that takes about a millisecond. A full one takes thirty, and is for what has grown old all the same.
  */
-const COLLECT_AFTER = 2 * 2 ** 20
+const COLLECT_YOUNG_AFTER = 2 * 2 ** 20
+const COLLECT_ALL_AFTER = 48 * 2 ** 20
 
 export class MemoryBudget {
   readonly limit: number
   #used = 0
-  #garbage = 0
+  // Since young garbage was collected last, and since all was.
+  #young = 0
+  #all = 0
   // Insertion order is age: a holder is moved to the end whenever it is used.
   readonly #sizes = new Map<MemoryHolder, number>()
 
@@ -39,13 +42,13 @@ export class MemoryBudget {
     this.#used += bytes - before
     this.#sizes.delete(holder)
     this.#sizes.set(holder, bytes)
-    if (bytes < before) this.#garbage += before - bytes
+    if (bytes < before) this.#waste(before - bytes)
     if (this.#used <= this.limit) return
     for (const [other, size] of this.#sizes) {
       if (other === holder) continue
       this.#sizes.delete(other)
       this.#used -= size
-      this.#garbage += size
+      this.#waste(size)
       other.release()
       if (this.#used <= this.limit) return
     }
@@ -55,7 +58,7 @@ export class MemoryBudget {
   forget(holder: MemoryHolder): void {
     const size = this.#sizes.get(holder) ?? 0
     this.#used -= size
-    this.#garbage += size
+    this.#waste(size)
     this.#sizes.delete(holder)
   }
 
@@ -64,20 +67,27 @@ export class MemoryBudget {
    * chunk of entries: the place where garbage is collected when enough has gathered.
    */
   spend(bytes: number): void {
-    this.#garbage += bytes
-    if (this.#garbage < COLLECT_AFTER) return
-    this.#garbage = 0
-    collect()
+    this.#waste(bytes)
+    if (this.#young < COLLECT_YOUNG_AFTER) return
+    const isAll = this.#all >= COLLECT_ALL_AFTER
+    this.#young = 0
+    if (isAll) this.#all = 0
+    collect(isAll ? 'major' : 'minor')
+  }
+
+  #waste(bytes: number): void {
+    this.#young += bytes
+    this.#all += bytes
   }
 }
 
-let collector: ((options: { type: 'minor' }) => void) | undefined
+let collector: ((options: { type: 'major' | 'minor' }) => void) | undefined
 
 // Node gives `gc` only to those who ask for it by a flag; a flag that is set later counts for contexts made after it.
-function collect(): void {
+function collect(type: 'major' | 'minor'): void {
   if (collector === undefined) {
     setFlagsFromString('--expose-gc')
     collector = runInNewContext('gc') as typeof collector
   }
-  collector?.({ type: 'minor' })
+  collector?.({ type })
 }

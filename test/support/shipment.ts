@@ -31,6 +31,17 @@ export function lastCursor(path: string): string | undefined {
 
 /** All lines of the sink's file and its rotated files (`NAME-…` or `NAME.…`, perhaps compressed), oldest first. */
 export function shippedLines(path: string): string[] {
+  for (;;) {
+    try {
+      return linesOf(path)
+    } catch (error) {
+      // One was compressed meanwhile, and has another name now.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
+}
+
+function linesOf(path: string): string[] {
   const dir = dirname(path)
   const name = basename(path)
   const stem = name.replace(/\.[^.]*$/, '')
