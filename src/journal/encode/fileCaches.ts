@@ -20,14 +20,18 @@ export class FileCaches {
     this.#limit = Math.min(MOST, memory.limit >>> 2)
   }
 
-  /** The owner's cache of the file. */
+  /** The owner's cache of the file, for an entry that is encoded now. */
   of(file: JournalFile): FileCache {
     const known = file.encoderCaches.get(this.#owner)
-    if (known instanceof FileCache) return known
+    if (known instanceof FileCache) {
+      known.touch()
+      return known
+    }
     const cache = new FileCache(this.#memory, this.#limit)
     file.encoderCaches.set(this.#owner, cache)
     this.#forgetClosed()
     this.#files.set(cache, new WeakRef(file))
+    cache.touch()
     return cache
   }
 

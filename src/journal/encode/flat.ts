@@ -94,8 +94,6 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
   readonly #form: FlatForm<Field>
   readonly #table: FieldTable<Field>
   readonly #caches: FileCaches
-  #file: JournalFile | undefined
-  #cache: FileCache | undefined
   // Which entry last had a field of a slot: the entry's serial number, so that nothing has to be cleared.
   readonly #seen = new Uint32Array(MOST_FIELDS)
   #serial = 0
@@ -121,13 +119,7 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
   }
 
   override encode(file: JournalFile, ordinal: number): void {
-    let cache = this.#cache
-    if (file !== this.#file || cache === undefined) {
-      cache = this.#caches.of(file)
-      this.#file = file
-      this.#cache = cache
-    }
-    cache.touch()
+    const cache = this.#caches.of(file)
     const watch = this.#watch
     if (watch !== undefined) watch.begin(file)
     const form = this.#form
@@ -170,7 +162,7 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
     let slotCount = 0
     for (; k < count; k++) {
       if (k === build && build !== 0) {
-        this.#keepRun(file, build, slotCount, afterHead, pairs, false)
+        this.#keepRun(file, cache, build, slotCount, afterHead, pairs, false)
         build = 0
       }
       let offset = words[base + k * stride]
@@ -195,21 +187,19 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
       const again =
         (note & GATHER) !== 0 || slot === OVERFLOW || seen[slot] === serial || (run !== undefined && runHas(run, slot))
       if (again) {
-        if (build !== 0) this.#keepRun(file, build, slotCount, afterHead, 0, true)
+        if (build !== 0) this.#keepRun(file, cache, build, slotCount, afterHead, 0, true)
         this.#gather(file, start, afterHead)
         return
       }
       seen[slot] = serial
       if (build !== 0) slots[slotCount++] = slot
     }
-    if (build !== 0) this.#keepRun(file, build, slotCount, afterHead, pairs, false)
+    if (build !== 0) this.#keepRun(file, cache, build, slotCount, afterHead, pairs, false)
     form.end(this, start, pairs)
   }
 
   override close(): void {
     this.#caches.close()
-    this.#file = undefined
-    this.#cache = undefined
   }
 
   /** Appends one field from the cache or from the file. Returns its slot with flags, DROPPED or LOST. */
@@ -247,11 +237,19 @@ export class FlatEncoder<Field extends FlatField> extends Encoder {
     return note
   }
 
-  #keepRun(file: JournalFile, count: number, slotCount: number, from: number, pairs: number, again: boolean): void {
+  #keepRun(
+    file: JournalFile,
+    cache: FileCache,
+    count: number,
+    slotCount: number,
+    from: number,
+    pairs: number,
+    again: boolean,
+  ): void {
     const bytes = this.out.subarray(from, again ? from : this.length)
     const { itemWords, itemBase, itemStride } = file
     const marks = this.#watch?.marks()
-    this.#cache?.keepRun(itemWords, itemBase, itemStride, count, this.#slots, slotCount, bytes, pairs, again, marks)
+    cache.keepRun(itemWords, itemBase, itemStride, count, this.#slots, slotCount, bytes, pairs, again, marks)
   }
 
   #gather(file: JournalFile, start: number, afterHead: number): void {

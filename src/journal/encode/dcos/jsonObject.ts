@@ -53,8 +53,6 @@ export class DcosJson extends Encoder {
   /** By id of a field: its place among all names, sorted. */
   #ranks = new Int32Array(MOST_FIELDS)
   readonly #caches: FileCaches
-  #file: JournalFile | undefined
-  #cache: FileCache | undefined
   // The young fields of an entry, sorted: id, and the text or the place in `scratch`.
   readonly #ids = new Int32Array(FIELDS_MAX)
   readonly #texts = new Array<string>(FIELDS_MAX).fill('')
@@ -86,13 +84,7 @@ export class DcosJson extends Encoder {
   }
 
   override encode(file: JournalFile, ordinal: number): void {
-    let cache = this.#cache
-    if (file !== this.#file || cache === undefined) {
-      cache = this.#caches.of(file)
-      this.#file = file
-      this.#cache = cache
-    }
-    cache.touch()
+    const cache = this.#caches.of(file)
     this.#start.write(this, file, ordinal)
     const from = this.length
     if (!this.#members(file, cache)) {
@@ -110,8 +102,6 @@ export class DcosJson extends Encoder {
 
   override close(): void {
     this.#caches.close()
-    this.#file = undefined
-    this.#cache = undefined
   }
 
   /** Appends the fields; false when it takes the slow way. */

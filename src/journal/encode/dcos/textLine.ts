@@ -4,7 +4,6 @@
 import type { JournalFile } from '../../file/file.ts'
 import type { MemoryBudget } from '../../memory.ts'
 import { Encoder } from '../base.ts'
-import type { FileCache } from '../cache.ts'
 import { FileCaches } from '../fileCaches.ts'
 import { LocalTime } from '../journalctl/localTime.ts'
 import { START } from './jsonObject.ts'
@@ -17,8 +16,6 @@ const MESSAGE = 1
 export class DcosText extends Encoder {
   readonly #time = new LocalTime(false)
   readonly #caches: FileCaches
-  #file: JournalFile | undefined
-  #cache: FileCache | undefined
 
   constructor(memory: MemoryBudget) {
     super(START)
@@ -26,13 +23,7 @@ export class DcosText extends Encoder {
   }
 
   override encode(file: JournalFile): void {
-    let cache = this.#cache
-    if (file !== this.#file || cache === undefined) {
-      cache = this.#caches.of(file)
-      this.#file = file
-      this.#cache = cache
-    }
-    cache.touch()
+    const cache = this.#caches.of(file)
     const known = cache.move(file.offset)
     const { itemWords, itemBase, itemStride, itemCount, realtime } = file
     for (let k = itemCount - 1; k >= 0; k--) {
@@ -72,8 +63,6 @@ export class DcosText extends Encoder {
 
   override close(): void {
     this.#caches.close()
-    this.#file = undefined
-    this.#cache = undefined
   }
 
   #begin(realtime: number, length: number): void {

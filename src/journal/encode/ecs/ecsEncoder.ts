@@ -89,7 +89,6 @@ export class EcsEncoder extends Encoder {
 
   override encode(file: JournalFile, ordinal: number): void {
     const cache = this.#caches.of(file)
-    cache.touch()
     const start = this.length
     this.#sourceTime = undefined
     this.#head.write(this, file, ordinal)

@@ -77,7 +77,6 @@ export class TextLines extends Encoder {
   /** Fills `#values`. Of a repeated field `cat` shows the first value, the others the last. */
   #read(file: JournalFile): void {
     const cache = this.#caches.of(file)
-    cache.touch()
     const values = this.#values
     const first = this.#format === 'cat'
     values.fill(undefined)
