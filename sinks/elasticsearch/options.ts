@@ -2,7 +2,7 @@
 
 import * as z from 'zod'
 import { template } from '../parts/template.ts'
-import { tlsOptions } from '../parts/tls.ts'
+import { proxyOption, tlsOptions } from '../parts/tls.ts'
 import { duration } from '../parts/units.ts'
 import { type IndexName, parseIndexName } from './indexName.ts'
 
@@ -101,10 +101,7 @@ export const elasticsearchConfig = z
     password: secret().optional().meta({ description: 'Password of the user.' }),
     token: secret().optional().meta({ description: 'Bearer token, e.g. of a service account.' }),
     tls: tlsOptions().optional(),
-    proxy: z
-      .url({ protocol: /^https?$/ })
-      .optional()
-      .meta({ description: 'Address of an HTTP proxy; a user and a password may stand in it.' }),
+    proxy: proxyOption(),
     compress: z
       .enum(['none', 'gzip'])
       .default('none')

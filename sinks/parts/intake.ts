@@ -6,7 +6,7 @@ import { gzip, zstdCompress } from 'node:zlib'
 import * as z from 'zod'
 import { type CheckLine, type Receipt, SinkError } from '../../src/sink.ts'
 import { type Answer, HttpClient, patience } from './http.ts'
-import { type TlsOptions, tlsOptions } from './tls.ts'
+import { proxyOption, type TlsOptions, tlsOptions } from './tls.ts'
 
 const gzipped = promisify(gzip)
 const zstdCompressed = promisify(zstdCompress)
@@ -71,10 +71,7 @@ export function intakeOptions() {
         description: 'Further headers, e.g. `{ DD-API-KEY: { file: /run/secrets/datadog } }`.',
       }),
     tls: tlsOptions().optional(),
-    proxy: z
-      .url({ protocol: /^https?$/ })
-      .optional()
-      .meta({ description: 'Address of an HTTP proxy; a user and a password may stand in it.' }),
+    proxy: proxyOption(),
   }
 }
 

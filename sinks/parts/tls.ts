@@ -1,4 +1,4 @@
-// TLS options, the same for every sink. Certificates are verified unless somebody writes `verify: false`.
+// TLS options and that of a proxy, the same for every sink. Certificates are verified unless somebody writes `verify: false`.
 
 import { readFileSync } from 'node:fs'
 import * as z from 'zod'
@@ -24,6 +24,14 @@ export function tlsOptions() {
         .meta({ description: "Whether the server's certificate is checked. `false` lets anybody listen in." }),
     })
     .meta({ description: 'TLS settings.' })
+}
+
+/** The option `proxy:` of a sink that speaks HTTP. */
+export function proxyOption() {
+  return z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({ description: 'Address of an HTTP proxy; a user and a password may stand in it.' })
 }
 
 export type TlsOptions = z.output<ReturnType<typeof tlsOptions>>

@@ -2,7 +2,7 @@
 
 import * as z from 'zod'
 import { template } from '../parts/template.ts'
-import { tlsOptions } from '../parts/tls.ts'
+import { proxyOption, tlsOptions } from '../parts/tls.ts'
 import { duration, size } from '../parts/units.ts'
 import { INDEXED_NAME, OWN_NAMES } from './envelope.ts'
 
@@ -101,10 +101,7 @@ export const splunkConfig = z
         'No request is larger, before compression; as in the `[http_input]` of the indexers. A single event may be, up to 4 MB.',
     }),
     tls: tlsOptions().optional(),
-    proxy: z
-      .url({ protocol: /^https?$/ })
-      .optional()
-      .meta({ description: 'Address of an HTTP proxy; a user and a password may stand in it.' }),
+    proxy: proxyOption(),
     compress: z.enum(['none', 'gzip']).default('gzip').meta({ description: 'Compression of requests.' }),
   })
   .superRefine(({ url, urls, max_content_length, tls }, context) => {

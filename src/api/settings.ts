@@ -49,6 +49,11 @@ export interface AuthSettings {
   readonly rules: readonly Rule[]
 }
 
+/** Whether callers have to show who they are for everything: with `mesos` alone only for what belongs to tasks. */
+export function identifies(auth: AuthSettings | undefined): boolean {
+  return auth !== undefined && (auth.jwt !== undefined || auth.tokens.length > 0 || auth.certificates)
+}
+
 export interface ApiLimits {
   readonly connections: number
   /** Streams of one caller at once. */

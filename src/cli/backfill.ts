@@ -5,6 +5,7 @@ import { type Config, loadConfig } from '../config/load.ts'
 import { formatMistake } from '../config/mistakes.ts'
 import { EXIT, problem } from '../errors.ts'
 import { JournalSet } from '../journal/directory.ts'
+import { andMatches } from '../journal/match.ts'
 import { MemoryBudget } from '../journal/memory.ts'
 import { type BackfillProgress, type BackfillSummary, backfill as ship } from '../pipeline/backfill.ts'
 import type { SinkSpec } from '../pipeline/settings.ts'
@@ -16,7 +17,7 @@ import { thisNode } from './daemon/node.ts'
 import { complain, print } from './output.ts'
 import { openProgress } from './progress.ts'
 import { Complaints } from './query/complaints.ts'
-import { both, buildMatch, type FilterOptions } from './query/filters.ts'
+import { buildMatch, type FilterOptions } from './query/filters.ts'
 import { type PlaceOptions, parsePlace } from './query/place.ts'
 import { unitNames } from './query/unitNames.ts'
 import { stopOnSignals } from './signals.ts'
@@ -57,7 +58,7 @@ export async function backfill(matches: readonly string[], options: BackfillOpti
   const summary = await ship(
     {
       state,
-      spec: { ...sink, settings: { ...sink.settings, match: both(sink.settings.match, narrowed) } },
+      spec: { ...sink, settings: { ...sink.settings, match: andMatches(sink.settings.match, narrowed) } },
       args: jobOf(matches, options),
       set,
       sinceUs,

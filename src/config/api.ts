@@ -103,11 +103,11 @@ function lists(claims: Readonly<Record<string, string | readonly string[]>>): Re
 
 /** How Mesos is reached. */
 export function toMesosSettings(options: z.output<typeof mesosOptions>): MesosSettings {
-  const plain = (url: string): string => url.replace(/\/+$/, '')
+  const plain = (place: string): string => place.replace(/\/+$/, '')
   return {
     master: plain(options.master),
     agent: plain(options.agent),
-    workDir: options.work_dir.replace(/\/+$/, ''),
+    workDir: plain(options.work_dir),
     timeoutMs: options.timeout,
     tls: { ...connectionOptions(options.tls) },
   }

@@ -140,12 +140,6 @@ export function match() {
     .meta({ title: 'list of {FIELD: value}' })
 }
 
-/** Both matches at once: an entry passes when it passes each. */
-export function andMatches(a: Match, b: Match): Match {
-  if (a.length === 0 || b.length === 0) return [...a, ...b]
-  return a.flatMap((left) => b.map((right) => [...left, ...right]))
-}
-
 /** A regular expression in JavaScript's syntax, applied to every place in a value. */
 export function pattern() {
   return z

@@ -1,9 +1,9 @@
 // The options that every sink has, whatever its kind; the pipeline works by them, the sink itself never sees them.
 
 import * as z from 'zod'
-import type { Match } from '../journal/match.ts'
+import { andMatches, type Match } from '../journal/match.ts'
 import type { SinkSettings } from '../pipeline/settings.ts'
-import { andMatches, count, duration, field, fieldNames, match, pattern, recordName, size, start } from './options.ts'
+import { count, duration, field, fieldNames, match, pattern, recordName, size, start } from './options.ts'
 
 /** The options that every sink has. */
 export const sinkOptionsSchema = z

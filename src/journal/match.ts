@@ -10,6 +10,13 @@ import { FileMatches } from './matchIndex.ts'
 /** OR of groups, a group is an AND of fields, a field an OR of values. No groups: every entry. */
 export type Match = readonly (readonly { readonly field: string; readonly values: readonly string[] }[])[]
 
+/** Entries that pass both. */
+export function andMatches(a: Match, b: Match): Match {
+  if (a.length === 0) return b
+  if (b.length === 0) return a
+  return a.flatMap((left) => b.map((right) => [...left, ...right]))
+}
+
 /**
  * Reads `FIELD=value` arguments as journalctl does: one field repeated means either value, different fields mean both, "+" means
  * either side of it. Throws Problem LF_USAGE.

@@ -15,12 +15,6 @@ export interface Caller {
   readonly byCookie: boolean
 }
 
-/** Both matches at once. */
-export function bothMatches(a: Match, b: Match): Match {
-  if (a.length === 0 || b.length === 0) return [...a, ...b]
-  return a.flatMap((left) => b.map((right) => [...left, ...right]))
-}
-
 /**
  * Whether a task's files may be seen: as if each line of them were an entry with just these fields. A rule that names other fields says nothing of
  * files, so it does not let them be seen.

@@ -8,7 +8,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Clock } from '../../telemetry/clock.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { Refusal } from '../http/refusal.ts'
-import type { ApiSettings, AuthSettings, JwtSettings } from '../settings.ts'
+import { type ApiSettings, type AuthSettings, identifies, type JwtSettings } from '../settings.ts'
 import type { Caller } from './caller.ts'
 import { readCredentials, TOKEN_MAX } from './credentials.ts'
 import { Failures } from './failures.ts'
@@ -54,18 +54,12 @@ export class Gate {
     }))
   }
 
-  /** Whether callers have to show a token or certificate for everything. */
-  get identifies(): boolean {
-    const auth = this.#auth
-    return auth !== undefined && (auth.jwt !== undefined || auth.tokens.length > 0 || auth.certificates)
-  }
-
   /** Who asks. Throws Refusal 401, 403, 429 or 503. */
   async identify(request: FastifyRequest): Promise<Caller> {
     const credentials = readCredentials(request.headers)
     const authorization = credentials?.authorization ?? ''
     const byCookie = credentials?.byCookie ?? false
-    if (!this.identifies) {
+    if (!identifies(this.#auth)) {
       return { name: request.ip || 'local', how: 'nobody', sees: [], authorization, byCookie }
     }
     const known = this.#byCertificate(request) ?? (await this.#byToken(request, credentials?.token))

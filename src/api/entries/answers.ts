@@ -15,7 +15,7 @@ import type { EncoderPool } from './encoders.ts'
 import { CONTENT_TYPES, encoderSpec, type Format } from './formats.ts'
 import { DEADLINE } from './grep.ts'
 import { type Located, locate } from './locate.ts'
-import { Outlet } from './outlet.ts'
+import { goneSignal, Outlet } from './outlet.ts'
 import type { Pings } from './pings.ts'
 import type { EntryRequest } from './request.ts'
 import { type Allowance, sendEntries } from './send.ts'
@@ -215,12 +215,6 @@ async function located(context: AnswerContext, request: EntryRequest, signal: Ab
   return await locate(context.set, request, signal)
 }
 
-function goneSignal(response: ServerResponse): AbortSignal {
-  const gone = new AbortController()
-  response.once('close', () => gone.abort())
-  return gone.signal
-}
-
 function whenGone(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve()
@@ -246,13 +240,8 @@ function openOutlet(
 ): Outlet {
   const coding: Record<string, string> = answer.coding === 'identity' ? {} : { 'Content-Encoding': answer.coding }
   response.writeHead(200, { ...headOf(answer, skips), 'Content-Type': CONTENT_TYPES[answer.format], ...coding })
-  const through = answer.gzipped
-    ? gzip()
-    : answer.coding === 'gzip'
-      ? gzip()
-      : answer.coding === 'zstd'
-        ? zstd()
-        : undefined
+  const packing = answer.gzipped ? 'gzip' : answer.coding
+  const through = packing === 'gzip' ? gzip() : packing === 'zstd' ? zstd() : undefined
   return new Outlet(response, {
     stallMs: context.stallMs,
     onStall: () => context.onCut('slow', response),

@@ -3,9 +3,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { JournalSet } from '../../journal/directory.ts'
 import { JournalFile } from '../../journal/file/file.ts'
-import type { Match } from '../../journal/match.ts'
+import { andMatches, type Match } from '../../journal/match.ts'
 import { JournalReader } from '../../journal/reader.ts'
-import { bothMatches } from '../access/caller.ts'
 
 /** More values are not listed: the field is none to choose from. */
 export const VALUES_MAX = 10_000
@@ -38,7 +37,7 @@ export async function fieldValues(set: JournalSet, field: string, sees: Match): 
 async function visible(set: JournalSet, field: string, sees: Match, values: Iterable<string>): Promise<string[]> {
   const found: string[] = []
   for (const value of values) {
-    const reader = new JournalReader(set, { match: bothMatches([[{ field, values: [value] }]], sees), reverse: true })
+    const reader = new JournalReader(set, { match: andMatches([[{ field, values: [value] }]], sees), reverse: true })
     try {
       reader.seekTail()
       if (reader.next() !== undefined) found.push(value)

@@ -1,6 +1,7 @@
 // The forms in which entries are sent. v1 and the old v2 routes compare Accept as text; lists with q-values are read where the route says so.
 
 import type { EncoderSpec } from '../../journal/encode/spec.ts'
+import { readWeighted, type Weighted } from '../http/accept.ts'
 import { Refusal } from '../http/refusal.ts'
 
 /** A form of entries. */
@@ -31,7 +32,7 @@ export function negotiatedFormat(accept: string): Format {
   if (accept.trim() === '') return 'text'
   let best: Format | undefined
   let most = 0
-  const ranges = accept.split(',').map(readRange)
+  const ranges = readWeighted(accept)
   for (const format of OFFERED) {
     const quality = qualityOf(CONTENT_TYPES[format], ranges)
     if (quality > most) {
@@ -43,23 +44,11 @@ export function negotiatedFormat(accept: string): Format {
   throw new Refusal(406, `none of ${Object.values(CONTENT_TYPES).join(', ')} fits the Accept header`)
 }
 
-interface Range {
-  readonly type: string
-  readonly quality: number
-}
-
-function readRange(text: string): Range {
-  const [type = '', ...parameters] = text.split(';').map((part) => part.trim().toLowerCase())
-  const quality = parameters.find((part) => /^q\s*=/.test(part))?.replace(/^q\s*=\s*/, '')
-  const value = quality === undefined ? 1 : /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.test(quality) ? Number(quality) : 0
-  return { type, quality: value }
-}
-
 /** The most specific range that fits decides. */
-function qualityOf(type: string, ranges: readonly Range[]): number {
+function qualityOf(type: string, ranges: readonly Weighted[]): number {
   const wide = `${type.split('/')[0]}/*`
   for (const wanted of [type, wide, '*/*']) {
-    const found = ranges.find((range) => range.type === wanted)
+    const found = ranges.find((range) => range.name === wanted)
     if (found !== undefined) return found.quality
   }
   return 0

@@ -10,6 +10,13 @@ const SMALL = 16 << 10
 const ROOM = 256 << 10
 const FREE_MAX = 3
 
+/** Aborted when the client is gone, or has everything. */
+export function goneSignal(response: ServerResponse): AbortSignal {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort())
+  return gone.signal
+}
+
 export interface OutletOptions {
   /** A client that takes nothing for so long is cut. */
   readonly stallMs: number
@@ -47,12 +54,12 @@ export class Outlet {
     if (response.destroyed || response.socket === null) gone()
   }
 
-  /** Sends bytes, which must not change any more; resolves when there is room for more, with false when the client is gone. */
-  write(bytes: Uint8Array): Promise<boolean> | boolean {
+  /** Sends bytes, which must not change before `onSent`; resolves when there is room for more, with false when the client is gone. */
+  write(bytes: Uint8Array, onSent?: () => void): Promise<boolean> | boolean {
     if (this.signal.aborted) return false
     this.lastWrite = performance.now()
     this.bytes += bytes.length
-    return this.#target.write(bytes) || this.#drained()
+    return this.#target.write(bytes, onSent) || this.#drained()
   }
 
   /** Sends a copy of bytes that will be written over. Large copies take turns in a few buffers: fresh memory for each would cost more than the copying. */
@@ -60,14 +67,11 @@ export class Outlet {
     const { length } = bytes
     if (length < SMALL || length > ROOM) return this.write(Buffer.from(bytes))
     if (this.signal.aborted) return false
-    this.lastWrite = performance.now()
-    this.bytes += length
     const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(ROOM)
     buffer.set(bytes)
-    const isRoom = this.#target.write(buffer.subarray(0, length), () => {
+    return this.write(buffer.subarray(0, length), () => {
       if (this.#free.length < FREE_MAX) this.#free.push(buffer)
     })
-    return isRoom || this.#drained()
   }
 
   /** Hands out what a compressor still holds, so that a follower sees it now. */

@@ -5,11 +5,12 @@ import type { FastifyInstance } from 'fastify'
 import type { Log } from '../../telemetry/log.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { splitUrl } from './paths.ts'
+import { shorten } from './text.ts'
 
 /** A URL is shown up to here. */
 const SHOWN = 1024
 
-/** Reasons why an answer was not the whole one; see `cut`. */
+/** Reasons why an answer was not the whole one; see `noteCut`. */
 const cuts = new WeakMap<object, string>()
 
 /** Notes for the audit line that a client was cut. */
@@ -33,8 +34,8 @@ export function addAudit(app: FastifyInstance, log: Log, metrics: Metrics): void
         how: request.caller?.how ?? '-',
         remote: request.ip ?? '',
         method: request.method,
-        path: cut(path),
-        ...(query !== '' && { query: cut(withoutSecrets(query)) }),
+        path: shorten(path, SHOWN),
+        ...(query !== '' && { query: shorten(withoutSecrets(query), SHOWN) }),
         status: statusCode,
         bytes: socket.bytesWritten - sentBefore,
         ms: Math.round(performance.now() - began),
@@ -43,10 +44,6 @@ export function addAudit(app: FastifyInstance, log: Log, metrics: Metrics): void
     })
     done()
   })
-}
-
-function cut(text: string): string {
-  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text
 }
 
 /** A token in the query is refused by nobody and read by nobody; it is not written down either. */

@@ -1,6 +1,8 @@
 // The query of a request, taken apart as Go's net/url does it: of a pair that cannot be decoded nothing is left, the first of several values
 // counts. A `;` does not split, so that a cursor may stand there without being encoded. Numbers are read as Go's strconv does.
 
+import { shorten } from './text.ts'
+
 /** Decoded parameters, in their order. */
 export class Query {
   readonly #pairs: (readonly [name: string, value: string])[] = []
@@ -42,13 +44,15 @@ export function unescapeQuery(text: string): string | undefined {
   }
 }
 
+/** A wrong number is quoted up to here. */
+const SHOWN = 40
 const MAX_U64 = 2n ** 64n - 1n
 const MAX_I64 = 2n ** 63n - 1n
 
 /** An unsigned 64-bit number in decimal, cut to 2^53 − 1, since no journal has more entries. A string says what is wrong. */
 export function parseUint(text: string): number | string {
-  if (!/^\d+$/.test(text)) return `parsing "${show(text)}": invalid syntax`
-  if (text.length > 20 || BigInt(text) > MAX_U64) return `parsing "${show(text)}": value out of range`
+  if (!/^\d+$/.test(text)) return `parsing "${shorten(text, SHOWN)}": invalid syntax`
+  if (text.length > 20 || BigInt(text) > MAX_U64) return `parsing "${shorten(text, SHOWN)}": value out of range`
   return Math.min(Number(text), Number.MAX_SAFE_INTEGER)
 }
 
@@ -65,8 +69,4 @@ export function parseBool(text: string): boolean | undefined {
   if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true
   if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(text)) return false
   return undefined
-}
-
-function show(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text
 }

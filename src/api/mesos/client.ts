@@ -4,6 +4,7 @@
 import type { Readable } from 'node:stream'
 import { Agent, type Dispatcher, request } from 'undici'
 import { Refusal } from '../http/refusal.ts'
+import { messageOf } from '../http/text.ts'
 import type { MesosSettings, NodeSettings } from '../settings.ts'
 
 /** The state of a large cluster has some 100 MB. */
@@ -182,7 +183,5 @@ export function mesosRefusal(error: unknown, what: string): Refusal {
   if (isStatus && (error.status === 401 || error.status === 403)) {
     return new Refusal(error.status, `${what}: ${error.message}`, { reason: 'mesos' })
   }
-  return new Refusal(500, `${what}: ${error instanceof Error ? error.message || error.name : String(error)}`, {
-    reason: 'mesos',
-  })
+  return new Refusal(500, `${what}: ${messageOf(error)}`, { reason: 'mesos' })
 }

@@ -7,6 +7,7 @@ import { Outlet, type OutletOptions } from '../entries/outlet.ts'
 import type { Pings } from '../entries/pings.ts'
 import { parseInteger, type Query } from '../http/query.ts'
 import { Refusal } from '../http/refusal.ts'
+import { shorten } from '../http/text.ts'
 import { MesosStatus, mesosRefusal } from './client.ts'
 import type { SandboxFile } from './sandbox.ts'
 
@@ -15,6 +16,8 @@ const POLL_MS = 1000
 /** Looks at the same unfinished last line before it is sent as it is. */
 const PATIENCE = 3
 const CHUNK = 64 << 10
+/** A wrong number is quoted up to here. */
+const SHOWN = 64
 
 /** Where a file is read from and how much of it. */
 export interface FileRequest {
@@ -30,7 +33,7 @@ export interface FileRequest {
 export function readFileRequest(query: Query, lastEventId: string): FileRequest {
   const integer = (text: string, what: string): number => {
     const value = parseInteger(text)
-    if (value === undefined) throw new Refusal(400, `unable to parse ${what}. ${show(text)} not an integer`)
+    if (value === undefined) throw new Refusal(400, `unable to parse ${what}. ${shorten(text, SHOWN)} not an integer`)
     return value
   }
   const offset = (text: string, what: string): number => {
@@ -45,10 +48,6 @@ export function readFileRequest(query: Query, lastEventId: string): FileRequest 
   const lines = skip === '' ? 0 : integer(skip, 'skip parameter')
   const most = limit === '' ? 0 : integer(limit, 'limit parameter')
   return { cursor: place, skip: lines, limit: most > 0 ? most : all }
-}
-
-function show(text: string): string {
-  return text.length > 64 ? `${text.slice(0, 64)}…` : text
 }
 
 export interface FileAnswer {

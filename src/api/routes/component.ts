@@ -3,9 +3,10 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isProblem } from '../../errors.ts'
-import type { Match } from '../../journal/match.ts'
+import { andMatches, type Match } from '../../journal/match.ts'
+import { PRIORITIES } from '../../journal/priority.ts'
 import { parseTime } from '../../time.ts'
-import { bothMatches, type Caller } from '../access/caller.ts'
+import type { Caller } from '../access/caller.ts'
 import { answerRange, answerStream, type Coding } from '../entries/answers.ts'
 import { readCursor } from '../entries/cursorText.ts'
 import { exactFormat, type Format, negotiatedFormat } from '../entries/formats.ts'
@@ -72,8 +73,8 @@ function readRequest({ settings }: ApiParts, request: ComponentRequest, caller: 
   if (typeof limit === 'string') throw new Refusal(400, `unable to parse limit parameter: ${limit}`)
   const grep = query.first('grep')
 
-  let match: Match = bothMatches(unitMatch(request.params.name), matchOf(filters))
-  match = bothMatches(bothMatches(match, priorityMatch(query.first('priority'))), caller.sees)
+  let match: Match = andMatches(unitMatch(request.params.name), matchOf(filters))
+  match = andMatches(andMatches(match, priorityMatch(query.first('priority'))), caller.sees)
   const common: EntryRequest = {
     ...wholeRequest(match),
     reverse: readFlag(query, 'reverse'),
@@ -100,14 +101,12 @@ function unitMatch(name: string | undefined): Match {
   return [[{ field: 'UNIT', values: [name] }], [{ field: '_SYSTEMD_UNIT', values: [name] }]]
 }
 
-const LEVELS = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug']
-
 /** A level and all that are more urgent, as journalctl's -p. */
 function priorityMatch(text: string): Match {
   if (text === '') return []
-  const level = /^[0-7]$/.test(text) ? Number(text) : LEVELS.indexOf(text)
+  const level = /^[0-7]$/.test(text) ? Number(text) : PRIORITIES.indexOf(text)
   if (level < 0)
-    throw new Refusal(400, `unable to parse priority parameter: expected 0 to 7 or one of ${LEVELS.join(', ')}`)
+    throw new Refusal(400, `unable to parse priority parameter: expected 0 to 7 or one of ${PRIORITIES.join(', ')}`)
   return [[{ field: 'PRIORITY', values: Array.from({ length: level + 1 }, (_, at) => String(at)) }]]
 }
 

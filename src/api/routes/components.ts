@@ -3,6 +3,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { parseSpan } from '../../time.ts'
 import { listComponents } from '../entries/components.ts'
+import { goneSignal } from '../entries/outlet.ts'
 import { corsHeaders, FRESH } from '../http/headers.ts'
 import { splitUrl } from '../http/paths.ts'
 import { Query } from '../http/query.ts'
@@ -22,11 +23,15 @@ async function components(parts: ApiParts, request: FastifyRequest, reply: Fasti
   const span = window === 'all' ? Number.POSITIVE_INFINITY : parseSpan(window)
   if (span === undefined)
     throw new Refusal(400, 'unable to parse window parameter: expected a span such as 15min, 1h or 7d, or all')
-  const gone = new AbortController()
-  reply.raw.once('close', () => gone.abort())
   parts.set.rescan()
   const since = Math.max(0, Date.now() * 1000 - span)
-  const found = await listComponents(parts.set, caller.sees, since, parts.settings.limits.searchMs, gone.signal)
+  const found = await listComponents(
+    parts.set,
+    caller.sees,
+    since,
+    parts.settings.limits.searchMs,
+    goneSignal(reply.raw),
+  )
   const headers = { ...FRESH, ...corsHeaders(parts.settings, request, caller.byCookie) }
   return reply
     .headers(headers)

@@ -2,6 +2,10 @@
 
 import type { Match } from '../../journal/match.ts'
 import { Refusal } from '../http/refusal.ts'
+import { shorten } from '../http/text.ts'
+
+/** A wrong filter is quoted up to here. */
+const SHOWN = 256
 
 /** One group of a match. */
 type Group = Match[number]
@@ -12,21 +16,17 @@ export function readFilters(filters: readonly string[], most: number, wrong: (fi
   const fields = new Map<string, string[]>()
   for (const filter of filters) {
     const [key = '', value, more] = filter.split(':')
-    if (value === undefined || more !== undefined) throw new Refusal(400, wrong(show(filter)))
+    if (value === undefined || more !== undefined) throw new Refusal(400, wrong(shorten(filter, SHOWN)))
     const field = key.toUpperCase()
     if (!/^[A-Z0-9_]+$/.test(field) || field.startsWith('__')) {
       const form = 'expected letters, digits and underscores, not beginning with two underscores'
-      throw new Refusal(400, `the filter key "${show(key)}" is no field name: ${form}`)
+      throw new Refusal(400, `the filter key "${shorten(key, SHOWN)}" is no field name: ${form}`)
     }
     const values = fields.get(field)
     if (values === undefined) fields.set(field, [value])
     else values.push(value)
   }
   return Array.from(fields, ([field, values]) => ({ field, values }))
-}
-
-function show(text: string): string {
-  return text.length > 256 ? `${text.slice(0, 256)}…` : text
 }
 
 /** A group alone as a match; an empty one is everything. */

@@ -4,7 +4,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Caller, requireTask, seesTask } from '../access/caller.ts'
 import { missingToken } from '../access/gate.ts'
-import { Outlet } from '../entries/outlet.ts'
+import { goneSignal, Outlet } from '../entries/outlet.ts'
 import { corsHeaders, FRESH, headerOf } from '../http/headers.ts'
 import { splitUrl } from '../http/paths.ts'
 import { Query } from '../http/query.ts'
@@ -164,10 +164,8 @@ async function download(parts: ApiParts, request: RunRequest, reply: FastifyRepl
   const { caller, mesos, folder } = await sandboxOf(parts, request)
   const { file = '' } = request.params
   return await raw(reply, async () => {
-    const gone = new AbortController()
-    reply.raw.once('close', () => gone.abort())
     const answer = await mesos
-      .download(`${folder}/${file}`, caller.authorization, gone.signal)
+      .download(`${folder}/${file}`, caller.authorization, goneSignal(reply.raw))
       .catch((error: unknown) => {
         throw mesosRefusal(error, 'unable to download file')
       })

@@ -2,7 +2,8 @@
 // Source of names, order of checks and texts: dcos-log, api/v1.
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { bothMatches, type Caller } from '../access/caller.ts'
+import { andMatches } from '../../journal/match.ts'
+import type { Caller } from '../access/caller.ts'
 import { missingToken } from '../access/gate.ts'
 import { answerRange, answerStream } from '../entries/answers.ts'
 import { readCursor } from '../entries/cursorText.ts'
@@ -13,6 +14,7 @@ import { corsHeaders, FRESH, headerOf } from '../http/headers.ts'
 import { splitUrl } from '../http/paths.ts'
 import { parseBool, parseUint, Query, unescapeQuery } from '../http/query.ts'
 import { Refusal } from '../http/refusal.ts'
+import { messageOf } from '../http/text.ts'
 import { sandboxFolder } from '../mesos/sandbox.ts'
 import { matchOf, readFilters } from './filters.ts'
 import { type ApiParts, callerOf, raw, requireMesos } from './parts.ts'
@@ -118,7 +120,7 @@ async function admitted(parts: ApiParts, request: ContainerRequest): Promise<Cal
   try {
     agentId = await mesos.agentId(caller.authorization)
   } catch (error) {
-    throw new Refusal(500, `Unable to get mesosID: ${textOf(error)}`, { bare: true, reason: 'mesos' })
+    throw new Refusal(500, `Unable to get mesosID: ${messageOf(error)}`, { bare: true, reason: 'mesos' })
   }
   // The sandbox of a nested container lies within its parent's.
   const folder = (containerId ?? '').replaceAll('.', '/containers/')
@@ -127,15 +129,11 @@ async function admitted(parts: ApiParts, request: ContainerRequest): Promise<Cal
   try {
     answer = await mesos.browse(sandboxFolder(mesos.settings.workDir, agentId, path), caller.authorization)
   } catch (error) {
-    throw new Refusal(500, `Could not make auth request: ${textOf(error)}`, { bare: true, reason: 'mesos' })
+    throw new Refusal(500, `Could not make auth request: ${messageOf(error)}`, { bare: true, reason: 'mesos' })
   }
   if (answer.status === 200) return caller
   const text = `Auth URL ${answer.url}. Invalid auth response code: ${answer.status}`
   throw new Refusal(answer.status, text, { bare: true, reason: 'mesos' })
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message || error.name : String(error)
 }
 
 function readRequest(
@@ -172,7 +170,7 @@ function readRequest(
     EXECUTOR_ID: executorId,
   }).flatMap(([field, value]) => (value === undefined ? [] : [{ field, values: [value] }]))
   return {
-    ...wholeRequest(bothMatches(matchOf([...path, ...filters]), caller.sees)),
+    ...wholeRequest(andMatches(matchOf([...path, ...filters]), caller.sees)),
     begin: place === '' ? { kind: 'head' } : { kind: 'cursor', cursor: readCursor(place, WRONG_CURSOR) },
     skipNext: lastId === '' ? skipNext : 0,
     skipPrev: lastId === '' ? skipPrev : 0,

@@ -1,5 +1,6 @@
 // The logging API of a daemon: its own view of the journal (what is retained for sinks that are behind is not served), and its server.
 import { join } from 'node:path'
+import { identifies } from '../../api/settings.ts'
 import type { Config } from '../../config/load.ts'
 import { type JournalPlace, JournalSet } from '../../journal/directory.ts'
 import type { MemoryBudget } from '../../journal/memory.ts'
@@ -31,7 +32,7 @@ export async function openApi(
     const parts = { settings, mesos, node, set, memory, metrics, clock: systemClock, version: version(), pageFolder }
     const server = await startApi({ ...parts, log: own })
     const { listen, auth } = settings
-    if (auth?.mesos === true && auth.jwt === undefined && auth.tokens.length === 0 && !auth.certificates) {
+    if (auth?.mesos === true && !identifies(auth)) {
       log.warn('auth: mesos guards the routes of tasks alone; a proxy in front has to guard the others')
     }
     if (auth === undefined && listen.kind === 'tcp') log.warn('the logging API asks nobody who they are')

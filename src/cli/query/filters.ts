@@ -1,7 +1,8 @@
 // From -u, -t, -p, -b and FIELD=value to one Match. journalctl builds a tree of ANDs and ORs; ours is its disjunctive form,
 // so an AND of two ORs is multiplied out. Facts: systemd journalctl.c and logs-show.c of 252, found by comparing.
 import { type Problem, problem } from '../../errors.ts'
-import { type Match, parseMatchArgs } from '../../journal/match.ts'
+import { andMatches, type Match, parseMatchArgs } from '../../journal/match.ts'
+import { PRIORITIES } from '../../journal/priority.ts'
 import { globPattern, isGlob, mangleUnit, unitMatches } from './unitNames.ts'
 
 /** The filter options shared by `read` and `backfill`, as commander hands them over. */
@@ -14,7 +15,6 @@ export interface FilterOptions {
 /** Any entry. */
 export const EVERYTHING: Match = []
 
-const LEVELS = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug']
 const ALSO: Readonly<Record<string, string>> = { panic: 'emerg', error: 'err', warn: 'warning' }
 
 /**
@@ -28,23 +28,16 @@ export function buildMatch(
   unitNames: () => Iterable<string>,
 ): Match | undefined {
   let match = EVERYTHING
-  if (bootId !== undefined) match = both(match, oneOf('_BOOT_ID', [bootId]))
+  if (bootId !== undefined) match = andMatches(match, oneOf('_BOOT_ID', [bootId]))
   if (options.unit !== undefined) {
     const units = resolveUnits(options.unit, unitNames)
     if (units.length === 0) return undefined
-    match = both(match, units.flatMap(unitMatches))
+    match = andMatches(match, units.flatMap(unitMatches))
   }
-  if (options.identifier !== undefined) match = both(match, oneOf('SYSLOG_IDENTIFIER', options.identifier))
-  if (options.priority !== undefined) match = both(match, oneOf('PRIORITY', parsePriorities(options.priority)))
-  if (args.length > 0) match = both(match, parseMatchArgs(args))
+  if (options.identifier !== undefined) match = andMatches(match, oneOf('SYSLOG_IDENTIFIER', options.identifier))
+  if (options.priority !== undefined) match = andMatches(match, oneOf('PRIORITY', parsePriorities(options.priority)))
+  if (args.length > 0) match = andMatches(match, parseMatchArgs(args))
   return match
-}
-
-/** Entries that fit both. */
-export function both(a: Match, b: Match): Match {
-  if (a.length === 0) return b
-  if (b.length === 0) return a
-  return a.flatMap((left) => b.map((right) => [...left, ...right]))
 }
 
 /**
@@ -61,14 +54,14 @@ export function parsePriorities(text: string): string[] {
 }
 
 function level(name: string, whole: string): number {
-  const known = LEVELS.indexOf(ALSO[name] ?? name)
+  const known = PRIORITIES.indexOf(ALSO[name] ?? name)
   const found = known >= 0 ? known : /^[0-7]$/.test(name) ? Number(name) : -1
   if (found < 0) throw unknownLevel(name, whole)
   return found
 }
 
 function unknownLevel(name: string, whole: string): Problem {
-  const hint = `a level is 0 to 7 or one of ${LEVELS.join(', ')}; a range is written err..warning`
+  const hint = `a level is 0 to 7 or one of ${PRIORITIES.join(', ')}; a range is written err..warning`
   return problem('LF_USAGE', { text: `--priority ${whole}: there is no level "${name}"`, hint })
 }
 

@@ -2,7 +2,7 @@
 // Invariant: nothing here moves a position over an entry that was not seen.
 
 import { problem } from '../../errors.ts'
-import { bootWordsOf, type CursorParts, type EntryMark, parseCursor } from '../../journal/cursor.ts'
+import { bootWordsOf, type CursorParts, type EntryMark, isSameBoot, parseCursor } from '../../journal/cursor.ts'
 import type { KnownFile } from '../../journal/directory.ts'
 import { PositionState } from '../../journal/position.ts'
 import type { Advanced, Cursor } from '../../sink.ts'
@@ -105,5 +105,5 @@ function markOfCursor(text: Cursor): EntryMark {
 function isStampedAlike(a: EntryMark | undefined, b: EntryMark): boolean {
   if (a === undefined || a.seqnumId !== b.seqnumId || a.monotonic !== b.monotonic || a.realtime !== b.realtime)
     return false
-  return a.boot0 === b.boot0 && a.boot1 === b.boot1 && a.boot2 === b.boot2 && a.boot3 === b.boot3
+  return isSameBoot(a, b)
 }

@@ -2,6 +2,7 @@
 // Invariant: a walk's state is the position behind everything it has read, left-out entries included, and its chunks
 // join without gap: the state behind one is the state before the next.
 
+import { isSameBoot } from '../../journal/cursor.ts'
 import type { JournalSet } from '../../journal/directory.ts'
 import { createEncoder, type Encoder, type EncoderSpec } from '../../journal/encode/encoder.ts'
 import type { JournalFile } from '../../journal/file/file.ts'
@@ -245,8 +246,7 @@ export class Walk implements MemoryHolder {
   #isJoined(file: JournalFile): boolean {
     const place = this.#state.ids.get(file.seqnumId)
     if (place === undefined || place.seqnum === 0 || place.realtime !== file.realtime) return false
-    if (place.monotonic !== file.monotonic || place.boot0 !== file.boot0 || place.boot1 !== file.boot1) return false
-    return place.boot2 === file.boot2 && place.boot3 === file.boot3
+    return place.monotonic === file.monotonic && isSameBoot(place, file)
   }
 
   #finish(before: PositionState, after: PositionState, closed: boolean, largest: number, missing: number): WalkChunk {

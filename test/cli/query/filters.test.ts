@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { both, buildMatch, parsePriorities } from '../../../src/cli/query/filters.ts'
+import { buildMatch, parsePriorities } from '../../../src/cli/query/filters.ts'
+import { andMatches } from '../../../src/journal/match.ts'
 
 const none = () => []
 const is = (field: string, ...values: string[]) => ({ field, values })
@@ -40,11 +41,11 @@ describe('buildMatch', () => {
   })
 })
 
-describe('both', () => {
+describe('andMatches', () => {
   it('takes an empty match for everything', () => {
     const some = [[is('A', '1')]]
-    expect(both([], some)).toBe(some)
-    expect(both(some, [])).toBe(some)
+    expect(andMatches([], some)).toBe(some)
+    expect(andMatches(some, [])).toBe(some)
   })
 })
 
