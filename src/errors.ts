@@ -46,7 +46,7 @@ export const PROBLEMS = {
   LF_API_KEY: row(
     EXIT.config,
     (d: { why: string }) => `the API cannot use a key: ${d.why}`,
-    () => 'api.tls and api.auth.jwt in the configuration name the keys',
+    () => 'api.tls, api.auth.jwt and mesos.tls in the configuration name the keys',
   ),
   LF_CONFIG: row(EXIT.config, (d: { path: string; count: number; lines: readonly string[] }) =>
     [`${d.path} has ${d.count === 1 ? 'a mistake' : `${d.count} mistakes`}:`, ...d.lines].join('\n'),

@@ -52,15 +52,16 @@ export function connectionOptions(tls: TlsOptions | undefined): TlsConnection {
   const { ca, cert, key, passphrase, server_name: servername, verify } = tls
   return {
     rejectUnauthorized: verify,
-    ...(ca === undefined ? {} : { ca: textOf(ca) }),
-    ...(cert === undefined ? {} : { cert: textOf(cert) }),
-    ...(key === undefined ? {} : { key: textOf(key) }),
+    ...(ca === undefined ? {} : { ca: pemText(ca) }),
+    ...(cert === undefined ? {} : { cert: pemText(cert) }),
+    ...(key === undefined ? {} : { key: pemText(key) }),
     ...(passphrase === undefined ? {} : { passphrase }),
     ...(servername === undefined ? {} : { servername }),
   }
 }
 
-function textOf(pathOrText: string): string {
+/** PEM text, or that of the file at this path. Throws what reading throws. */
+export function pemText(pathOrText: string): string {
   return pathOrText.includes('-----BEGIN') ? pathOrText : readFileSync(pathOrText, 'utf8')
 }
 

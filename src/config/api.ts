@@ -1,9 +1,9 @@
 // From the checked options of `api:` and `mesos:` to what the API takes, and the mistakes that no schema sees.
 
-import { readFileSync } from 'node:fs'
 import type * as z from 'zod'
-import { connectionOptions } from '../../sinks/parts/tls.ts'
+import { connectionOptions, pemText } from '../../sinks/parts/tls.ts'
 import type { ApiSettings, AuthSettings, MesosSettings } from '../api/settings.ts'
+import { problem } from '../errors.ts'
 import type { apiOptions, mesosOptions } from './apiOptions.ts'
 
 type ApiOptions = z.output<typeof apiOptions>
@@ -40,7 +40,7 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
 }
 
-/** The API's settings. */
+/** The API's settings. Throws Problem LF_API_KEY for a file that cannot be read. */
 export function toApiSettings(options: ApiOptions): ApiSettings {
   const { listen, socket, tls, auth, cors, proxies, page, limits } = options
   return {
@@ -73,7 +73,7 @@ function toAuth(auth: ApiOptions['auth']): AuthSettings | undefined {
   return {
     jwt: jwt && {
       secret: jwt.secret,
-      pem: jwt.key === undefined || jwt.key.includes('-----BEGIN') ? jwt.key : readFileSync(jwt.key, 'utf8'),
+      pem: jwt.key && keyOf(() => pemText(jwt.key as string)),
       jwks: jwt.jwks,
       issuer: jwt.issuer,
       audience: jwt.audience,
@@ -95,13 +95,22 @@ function toAuth(auth: ApiOptions['auth']): AuthSettings | undefined {
   }
 }
 
+/** What `read` gets out of a file. Throws Problem LF_API_KEY. */
+function keyOf<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw problem('LF_API_KEY', { why: (error as Error).message }, error)
+  }
+}
+
 function lists(claims: Readonly<Record<string, string | readonly string[]>>): Record<string, readonly string[]> {
   return Object.fromEntries(
     Object.entries(claims).map(([claim, value]) => [claim, typeof value === 'string' ? [value] : value]),
   )
 }
 
-/** How Mesos is reached. */
+/** How Mesos is reached. Throws as `toApiSettings`. */
 export function toMesosSettings(options: z.output<typeof mesosOptions>): MesosSettings {
   const plain = (place: string): string => place.replace(/\/+$/, '')
   return {
@@ -109,6 +118,6 @@ export function toMesosSettings(options: z.output<typeof mesosOptions>): MesosSe
     agent: plain(options.agent),
     workDir: plain(options.work_dir),
     timeoutMs: options.timeout,
-    tls: { ...connectionOptions(options.tls) },
+    tls: { ...keyOf(() => connectionOptions(options.tls)) },
   }
 }

@@ -54,7 +54,8 @@ const jwt = z.strictObject({
     writeOnly: true,
   }),
   key: z.string().min(1).optional().meta({
-    description: 'Public key or certificate as PEM text, best by `{ file: … }`: RSA for RS256, P-256 for ES256.',
+    description:
+      'Public key or certificate: the path of a PEM file, or the PEM text itself (also by `{ file: … }`); RSA for RS256, P-256 for ES256.',
   }),
   jwks: z
     .url({ protocol: /^https?$/ })

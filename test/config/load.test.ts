@@ -527,3 +527,25 @@ describe('changesThatNeedRestart', () => {
     expect(changesThatNeedRestart(before, after)).toEqual(['journal', 'state', 'memory', 'retain'])
   })
 })
+
+describe('key files of the API', () => {
+  const api = (auth: string) => `api: { listen: "127.0.0.1:8080"${auth} }`
+  const missing = join(tempDir(), 'none.pem')
+
+  it('are read where a path stands', async () => {
+    const path = join(tempDir(), 'key.pem')
+    const pem = '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n'
+    writeFileSync(path, pem)
+    for (const key of [path, pem]) {
+      const config = await load(api(`, auth: { jwt: { key: ${JSON.stringify(key)} } }`))
+      expect(config.api?.auth?.jwt?.pem).toBe(pem)
+    }
+  })
+
+  it.each([
+    api(`, auth: { jwt: { key: ${missing} } }`),
+    `${api('')}\nmesos: { master: "https://m:5050", tls: { ca: ${missing} } }`,
+  ])('that cannot be read are named: %s', async (text) => {
+    await expect(load(text)).rejects.toMatchObject({ code: 'LF_API_KEY', message: expect.stringContaining(missing) })
+  })
+})
