@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeCertificates } from '../test/support/certificates.ts'
+import { backfillTo } from './backfill.ts'
 import { journalOf, LOGFERRY } from './data.ts'
 import { best, measure, type Usage } from './measure.ts'
 import { type ReceiverTls, startReceiver } from './receivers.ts'
@@ -58,27 +59,13 @@ export default {
 
 const perSecond = (rate: number): string => `${Math.round(rate / 1000)} k/s`
 
-/** Ships the journal to a receiver that only counts, and checks that all of it came. */
-async function ship(dir: string, options: string, tls?: ReceiverTls): Promise<Usage> {
-  const receiver = await startReceiver('http', tls)
-  const home = mkdtempSync(join(tmpdir(), 'lf-bench-'))
-  const config = join(home, 'logferry.yaml')
-  const url = tls === undefined ? `http://127.0.0.1:${receiver.port}` : `https://localhost:${receiver.port}`
+function ship(dir: string, options: string, tls?: ReceiverTls): Promise<Usage> {
   const more = options === '' ? '' : `, ${options}`
-  writeFileSync(
-    config,
-    `state: ${home}/state\nsinks:\n  out: { type: elasticsearch, nodes: ["${url}"], index: logs${more} }\n`,
-  )
-  try {
-    const args = [LOGFERRY, 'backfill', '--config', config, '--sink', 'out', '--directory', dir]
-    const usage = await measure(process.execPath, args)
-    const { entries } = await receiver.counts()
-    if (entries !== ENTRIES) throw new Error(`${entries} of ${ENTRIES} entries arrived`)
-    return usage
-  } finally {
-    await receiver.stop()
-    rmSync(home, { recursive: true })
+  const sink = (port: number) => {
+    const url = tls === undefined ? `http://127.0.0.1:${port}` : `https://localhost:${port}`
+    return `{ type: elasticsearch, nodes: ["${url}"], index: logs${more} }`
   }
+  return backfillTo('http', dir, ENTRIES, sink, tls)
 }
 
 async function byRsyslog(dir: string): Promise<Usage> {

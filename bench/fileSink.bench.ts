@@ -1,6 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { backfill } from './backfill.ts'
 import { journalOf, LOGFERRY } from './data.ts'
 import { bestOfEach, measure } from './measure.ts'
 import type { Bench } from './run.ts'
@@ -12,20 +10,9 @@ export default {
     'what does the file sink cost end to end, against only reading and printing? (backfill, dcos-node, 400 k, 5 files)',
   async run(rounds) {
     const dir = await journalOf('dcos-node', ENTRIES, 5)
-    const backfill = async () => {
-      const home = mkdtempSync(join(tmpdir(), 'lf-bench-'))
-      const config = join(home, 'logferry.yaml')
-      writeFileSync(config, `state: ${home}/state\nsinks:\n  out: { type: file, path: ${home}/out.ndjson }\n`)
-      const args = ['backfill', '--config', config, '--sink', 'out', '--directory', dir]
-      try {
-        return await measure(process.execPath, [LOGFERRY, ...args])
-      } finally {
-        rmSync(home, { recursive: true })
-      }
-    }
     const { read, file } = await bestOfEach(rounds, {
       read: () => measure(process.execPath, [LOGFERRY, 'read', '--directory', dir, '--output', 'json']),
-      file: backfill,
+      file: () => backfill(dir, (home) => `{ type: file, path: ${home}/out.ndjson }`),
     })
     const rate = (cpu: number) => `${Math.round(ENTRIES / cpu / 1000)} k/s`
     return [

@@ -1,9 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { backfillTo } from './backfill.ts'
 import { journalOf, LOGFERRY } from './data.ts'
 import { best, measure, type Usage } from './measure.ts'
-import { startReceiver } from './receivers.ts'
 import type { Bench } from './run.ts'
 
 const ENTRIES = 400_000
@@ -31,21 +28,6 @@ export default {
   },
 } satisfies Bench
 
-/** Ships the journal to a receiver that only counts, and checks that all of it came. */
-async function ship(dir: string, options: string): Promise<Usage> {
-  const receiver = await startReceiver('forward')
-  const home = mkdtempSync(join(tmpdir(), 'lf-bench-'))
-  const config = join(home, 'logferry.yaml')
-  const sink = `{ type: fluentd, host: 127.0.0.1, port: ${receiver.port}${options} }`
-  writeFileSync(config, `state: ${home}/state\nsinks:\n  out: ${sink}\n`)
-  try {
-    const args = [LOGFERRY, 'backfill', '--config', config, '--sink', 'out', '--directory', dir]
-    const usage = await measure(process.execPath, args)
-    const { entries } = await receiver.counts()
-    if (entries !== ENTRIES) throw new Error(`${entries} of ${ENTRIES} entries arrived`)
-    return usage
-  } finally {
-    await receiver.stop()
-    rmSync(home, { recursive: true })
-  }
+function ship(dir: string, options: string): Promise<Usage> {
+  return backfillTo('forward', dir, ENTRIES, (port) => `{ type: fluentd, host: 127.0.0.1, port: ${port}${options} }`)
 }

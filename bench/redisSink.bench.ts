@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeCertificates } from '../test/support/certificates.ts'
+import { backfill, backfillTo } from './backfill.ts'
 import { journalOf, LOGFERRY } from './data.ts'
 import { best, measure, type Usage } from './measure.ts'
 import { type ReceiverTls, startReceiver } from './receivers.ts'
@@ -20,7 +21,7 @@ export default {
     const read = await best(rounds, () =>
       measure(process.execPath, [LOGFERRY, 'read', '--directory', dir, '--output', 'json']),
     )
-    const unsent = await best(rounds, () => ship(dir, () => "{ type: 'null', encoding: json }"))
+    const unsent = await best(rounds, () => backfill(dir, () => "{ type: 'null', encoding: json }"))
     const list = await best(rounds, () => ship(dir, toRedis('key: logstash')))
     const byUnit = await best(rounds, () => ship(dir, toRedis('key: "{logs}:${_SYSTEMD_UNIT:-none}"')))
     const stream = await best(rounds, () => ship(dir, toRedis('key: logs, mode: stream')))
@@ -75,21 +76,6 @@ action(type="omhiredis" server="127.0.0.1" serverport="${receiver.port}" mode="q
   }
 }
 
-/** Ships the journal to a receiver that only counts, and checks that all of it came. */
-async function ship(dir: string, sink: (port: number) => string, tls?: ReceiverTls): Promise<Usage> {
-  const receiver = await startReceiver('redis', tls)
-  const home = mkdtempSync(join(tmpdir(), 'lf-bench-'))
-  const config = join(home, 'logferry.yaml')
-  const text = sink(receiver.port)
-  writeFileSync(config, `state: ${home}/state\nsinks:\n  out: ${text}\n`)
-  try {
-    const args = [LOGFERRY, 'backfill', '--config', config, '--sink', 'out', '--directory', dir]
-    const usage = await measure(process.execPath, args)
-    const { entries } = await receiver.counts()
-    if (text.includes('redis') && entries !== ENTRIES) throw new Error(`${entries} of ${ENTRIES} entries arrived`)
-    return usage
-  } finally {
-    await receiver.stop()
-    rmSync(home, { recursive: true })
-  }
+function ship(dir: string, sink: (port: number) => string, tls?: ReceiverTls): Promise<Usage> {
+  return backfillTo('redis', dir, ENTRIES, sink, tls)
 }

@@ -35,12 +35,12 @@ const TEMPLATE = 'template(name="entry" type="list") { property(name="$!all-json
 export async function rsyslogCosts(dir: string, action: string, receiver: Receiver, entries: number): Promise<Usage> {
   const home = mkdtempSync(join(tmpdir(), 'lf-rsyslog-'))
   const config = join(home, 'rsyslog.conf')
-  mkdirSync(join(home, 'work'))
+  mkdirSync(join(home, 'spool'))
   writeFileSync(
     config,
-    `global(workDirectory="${home}/work")
+    `global(workDirectory="${home}/spool")
 main_queue(queue.type="linkedlist" queue.size="50000" queue.dequeueBatchSize="2000")
-module(load="imjournal" StateFile="${home}/work/state" PersistStateInterval="10000" Ratelimit.Interval="0" Remote="on")
+module(load="imjournal" StateFile="${home}/spool/state" PersistStateInterval="10000" Ratelimit.Interval="0" Remote="on")
 ${TEMPLATE}
 ${action}
 `,
