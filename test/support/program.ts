@@ -69,3 +69,15 @@ export async function until(what: string, check: () => boolean, timeoutMs = 20_0
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
+
+/**
+ * Waits until a count stands still for 1.5 s: what passes through a proxy of this process is not held up meanwhile, as looking at all that
+ * arrived would.
+ */
+export async function standstill(count: () => Promise<unknown> | unknown): Promise<void> {
+  let before: unknown
+  for (let now = await count(); now !== before; now = await count()) {
+    before = now
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+  }
+}

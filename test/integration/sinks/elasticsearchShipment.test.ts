@@ -13,7 +13,7 @@ import { compare } from '../../support/shipment.ts'
 import { startTcpProxy, type TcpProxy } from '../../support/tcpProxy.ts'
 import { tempDir } from '../../support/tempDir.ts'
 import { type Stored, storedIn } from './elasticsearchKit.ts'
-import { type Arrived, differences, exact, expectedOf } from './fluentdKit.ts'
+import { type Arrived, bytesOf, differences, exact, expectedOf } from './fluentdKit.ts'
 
 const ENTRIES = 100_000
 const KILLS = 30
@@ -403,12 +403,4 @@ function arrivedIn(record: Record<string, unknown>): Arrived {
   const fields = new Map(Object.entries(record).map(([name, value]) => [name, bytesOf(value).map(exact)]))
   const us = String(record['__REALTIME_TIMESTAMP'])
   return { cursor: String(record['__CURSOR']), ns: `${us}000`, tag: '', fields }
-}
-
-/** Text, an array of byte numbers, or an array of those where the field repeats. */
-function bytesOf(value: unknown): Buffer[] {
-  if (typeof value === 'string') return [Buffer.from(value)]
-  if (!Array.isArray(value)) throw new Error(`a value that is ${JSON.stringify(value)}`)
-  if (typeof value[0] === 'number') return [Buffer.from(value as number[])]
-  return value.flatMap(bytesOf)
 }

@@ -14,6 +14,7 @@ import { packed, sinkFor } from '../../sinks/fluentd/sinks.ts'
 import { type Certificates, makeCertificates, serverOptions } from '../../support/certificates.ts'
 import { readValue } from '../../support/msgpack.ts'
 import { describeWith } from '../../support/needs.ts'
+import { until } from '../../support/program.ts'
 import { type Collector, startCollector } from '../../support/services.ts'
 import { startTcpProxy } from '../../support/tcpProxy.ts'
 import { tempDir } from '../../support/tempDir.ts'
@@ -39,14 +40,6 @@ async function messageOf(call: Promise<unknown>): Promise<string> {
     () => 'no failure',
     (error: unknown) => (error as Error).message,
   )
-}
-
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000
-  while (!isSo()) {
-    if (Date.now() > deadline) throw new Error(`waited for: ${what}`)
-    await sleep(20)
-  }
 }
 
 /** What must arrive of batches: the cursor, the time in nanoseconds, and the message of each entry. */

@@ -2,7 +2,9 @@
 // of each field the values as bytes.
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { journalctl } from '../../support/journals.ts'
+import { startLogferry, until } from '../../support/program.ts'
 import type { Collector } from '../../support/services.ts'
 
 const NEWLINE = 10
@@ -80,7 +82,7 @@ export function expectedOf(dir: string, textOf: (bytes: Buffer) => string): Arri
 }
 
 /** A value of journalctl's JSON: text, an array of bytes, or an array of those where the field repeats. */
-function bytesOf(value: unknown): Buffer[] {
+export function bytesOf(value: unknown): Buffer[] {
   if (typeof value === 'string') return [Buffer.from(value)]
   if (!Array.isArray(value)) throw new Error(`a value that is ${JSON.stringify(value)}`)
   if (typeof value[0] === 'number') return [Buffer.from(value as number[])]
@@ -111,4 +113,21 @@ export function differences(arrived: readonly Arrived[], expected: readonly Arri
     }
   }
   return found
+}
+
+/** Starts the daemon and kills it, so many times at any moment before all `entries` have come as far as `count`. */
+export async function killOnTheWay(config: string, kills: number, entries: number, count: () => number): Promise<void> {
+  for (let kill = 0; kill < kills; kill++) {
+    const before = count()
+    const run = startLogferry(['run', '--config', config])
+    try {
+      const step = Math.floor((entries / (kills + 1)) * (0.5 + Math.random()))
+      // At the end of the way are entries that were sent; some of them wait for their acknowledgement.
+      const aim = Math.min(before + step, entries - 1)
+      await until(`${aim} entries of run ${kill}`, () => count() >= aim || run.child.exitCode !== null, 40_000)
+    } finally {
+      run.kill('SIGKILL')
+    }
+    expect(await run.ended).toBe('SIGKILL')
+  }
 }

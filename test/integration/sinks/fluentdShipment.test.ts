@@ -7,11 +7,20 @@ import { type EventTime, FluentServer } from '@fluent-org/logger'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { writeJournal } from '../../support/journals.ts'
 import { describeWith } from '../../support/needs.ts'
-import { type Running, startLogferry, until } from '../../support/program.ts'
+import { type Running, standstill, startLogferry, until } from '../../support/program.ts'
 import { type Collector, startCollector } from '../../support/services.ts'
 import { startTcpProxy, type TcpProxy } from '../../support/tcpProxy.ts'
 import { tempDir } from '../../support/tempDir.ts'
-import { type Arrived, arrivedAt, counterOf, differences, exact, expectedOf, replaced } from './fluentdKit.ts'
+import {
+  type Arrived,
+  arrivedAt,
+  counterOf,
+  differences,
+  exact,
+  expectedOf,
+  killOnTheWay,
+  replaced,
+} from './fluentdKit.ts'
 
 const ENTRIES = 50_000
 const KILLS = 10
@@ -113,22 +122,12 @@ describeWith(['go', 'systemd-journal-remote', 'journalctl'], 'the fluentd sink, 
         `{ type: fluentd, host: 127.0.0.1, port: ${proxy.port}, ${batch} }`,
         'log: { level: warn }\n',
       )
-      for (let kill = 0; kill < KILLS; kill++) {
-        const before = count()
-        run = startLogferry(['run', '--config', config])
-        const step = Math.floor((ENTRIES / (KILLS + 1)) * (0.5 + Math.random()))
-        // At the end of the way are entries that were sent; some of them wait for their acknowledgement.
-        const aim = Math.min(before + step, ENTRIES - 1)
-        await until(`${aim} entries of run ${kill}`, () => count() >= aim || run?.child.exitCode !== null, 40_000)
-        run.kill('SIGKILL')
-        expect(await run.ended).toBe('SIGKILL')
-      }
+      await killOnTheWay(config, KILLS, ENTRIES, count)
       run = startLogferry(['run', '--config', config])
       const cursors = new Set(expected(replaced).map(({ cursor }) => cursor))
       await until('the last entry', () => count() >= ENTRIES, 60_000)
       for (let lost = cursors.size; lost > 0; ) {
-        // The proxy runs in this process: while it passes something on, nothing else is done.
-        for (let before = -1; before !== count(); await sleep(1500)) before = count()
+        await standstill(count)
         const there = new Set(arrivedAt(target).map(({ cursor }) => cursor))
         lost = [...cursors].filter((cursor) => !there.has(cursor)).length
         expect(run.child.exitCode).toBeNull()

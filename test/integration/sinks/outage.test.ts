@@ -11,7 +11,7 @@ import { makeEntries } from '../../support/entries.ts'
 import { type Fault, FaultyHttp, type Passed } from '../../support/faultyHttp.ts'
 import { writeJournal } from '../../support/journals.ts'
 import { describeWith } from '../../support/needs.ts'
-import { type Running, startLogferry } from '../../support/program.ts'
+import { type Running, standstill, startLogferry } from '../../support/program.ts'
 import {
   type Collector,
   type Elasticsearch,
@@ -252,16 +252,8 @@ sinks:
         .filter(([, cursors]) => compare(cursors, expected).lost > 0)
         .map(([name]) => name)
     }
-    // The proxies run in this process: while they pass something on, nothing else is done.
-    const settled = async () => {
-      let before = ''
-      for (let now = JSON.stringify(await allCounts()); now !== before; now = JSON.stringify(await allCounts())) {
-        before = now
-        await sleep(1500)
-      }
-    }
     const deadline = Date.now() + 90_000
-    do await settled()
+    do await standstill(async () => JSON.stringify(await allCounts()))
     while ((await missing()).length > 0 && Date.now() < deadline)
     expect(await missing()).toEqual([])
     run.kill('SIGTERM')

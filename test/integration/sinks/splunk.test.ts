@@ -17,6 +17,7 @@ import { delivery, failureOf, makeBatch, type TestHost, testHost } from '../../c
 import { configOf, QUICK } from '../../sinks/splunk/config.ts'
 import { makeCertificates, serverOptions } from '../../support/certificates.ts'
 import { describeWith } from '../../support/needs.ts'
+import { until } from '../../support/program.ts'
 import { type Collector, startCollector } from '../../support/services.ts'
 import { startTcpProxy } from '../../support/tcpProxy.ts'
 import { tempDir } from '../../support/tempDir.ts'
@@ -40,14 +41,6 @@ async function open(options: object, timing?: Partial<AckTiming>, host?: TestHos
   cleanups.push(() => sink.close())
   await sink.open(NEVER)
   return sink
-}
-
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000
-  while (!isSo()) {
-    if (Date.now() > deadline) throw new Error(`waited for: ${what}`)
-    await sleep(20)
-  }
 }
 
 /** What must arrive of batches: cursor, key, time in nanoseconds, and the message of each entry. */

@@ -6,11 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { writeJournal } from '../../support/journals.ts'
 import { describeWith } from '../../support/needs.ts'
-import { type Running, startLogferry, until } from '../../support/program.ts'
+import { type Running, standstill, startLogferry, until } from '../../support/program.ts'
 import { type Collector, freePorts, startCollector } from '../../support/services.ts'
 import { startTcpProxy, type TcpProxy } from '../../support/tcpProxy.ts'
 import { tempDir } from '../../support/tempDir.ts'
-import { type Arrived, counterOf, differences, exact, expectedOf } from './fluentdKit.ts'
+import { type Arrived, counterOf, differences, exact, expectedOf, killOnTheWay } from './fluentdKit.ts'
 import { type ArrivedEvent, eventsAt } from './splunkKit.ts'
 
 const ENTRIES = 50_000
@@ -70,11 +70,11 @@ describeWith(['go', 'systemd-journal-remote', 'journalctl'], 'the splunk sink, e
     return events.toSorted((a, b) => (places.get(a.cursor) ?? -1) - (places.get(b.cursor) ?? -1))
   }
 
-  /** Waits until nothing is missing. The proxy runs in this process: while it passes something on, nothing else is done. */
+  /** Waits until nothing is missing. */
   async function everything(cursors: readonly string[], since = 0): Promise<void> {
     const deadline = Date.now() + 120_000
     for (;;) {
-      for (let before = -1; before !== count(); await sleep(1500)) before = count()
+      await standstill(count)
       const there = new Set(
         eventsAt(collector)
           .slice(since)
@@ -117,15 +117,7 @@ describeWith(['go', 'systemd-journal-remote', 'journalctl'], 'the splunk sink, e
     // Small batches and a slow way: many are under way whenever it is killed.
     proxy.delay(5)
     const config = configure('batch: { entries: 250 }, concurrency: 4', 'log: { level: warn }\n')
-    for (let kill = 0; kill < KILLS; kill++) {
-      const before = count()
-      run = startLogferry(['run', '--config', config])
-      const step = Math.floor((ENTRIES / (KILLS + 1)) * (0.5 + Math.random()))
-      const aim = Math.min(before + step, ENTRIES - 1)
-      await until(`${aim} entries of run ${kill}`, () => count() >= aim || run?.child.exitCode !== null, 40_000)
-      run.kill('SIGKILL')
-      expect(await run.ended).toBe('SIGKILL')
-    }
+    await killOnTheWay(config, KILLS, ENTRIES, count)
     run = startLogferry(['run', '--config', config])
     const cursors = expected().map(({ cursor }) => cursor)
     await until('the last entry', () => count() >= ENTRIES, 60_000)
