@@ -222,7 +222,7 @@ async function follow() {
 async function readEvents(reader, onEvent) {
   let rest = ''
   let frame
-  let waiting = []
+  const waiting = []
   try {
     for (;;) {
       const { value, done } = await reader.read()
@@ -242,8 +242,7 @@ async function readEvents(reader, onEvent) {
     }
   } finally {
     if (frame !== undefined) cancelAnimationFrame(frame)
-    append(waiting.splice(0).slice(-MOST))
-    waiting = []
+    append(waiting.slice(-MOST))
     reader.cancel().catch(() => {})
   }
 }
@@ -253,10 +252,8 @@ function hold() {
   if (!following) return
   following = false
   view.atEnd = false
-  const { filters } = view
   turn.abort()
   turn = new AbortController()
-  view.filters = filters
   loading = false
   sayState()
 }

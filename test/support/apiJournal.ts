@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { exportField } from './entries.ts'
 import { journalctl } from './journals.ts'
 
 const REMOTE = '/lib/systemd/systemd-journal-remote'
@@ -49,16 +50,11 @@ function exportForm(entry: GivenEntry): Buffer {
   const parts: (string | Buffer)[] = [
     `__REALTIME_TIMESTAMP=${entry.realtime_usec}\n__MONOTONIC_TIMESTAMP=${entry.monotonic_usec}\n`,
   ]
-  const add = (name: string, value: Buffer): void => {
-    if (value.every((byte) => byte >= 0x20)) return void parts.push(`${name}=`, value, '\n')
-    const length = Buffer.alloc(8)
-    length.writeBigUInt64LE(BigInt(value.length))
-    parts.push(`${name}\n`, length, value, '\n')
-  }
   for (const [name, value] of Object.entries(entry.fields)) {
-    for (const text of typeof value === 'string' ? [value] : value) add(name, Buffer.from(text))
+    for (const text of typeof value === 'string' ? [value] : value) parts.push(exportField(name, text))
   }
-  for (const [name, value] of Object.entries(entry.fields_base64 ?? {})) add(name, Buffer.from(value, 'base64'))
+  for (const [name, value] of Object.entries(entry.fields_base64 ?? {}))
+    parts.push(exportField(name, Buffer.from(value, 'base64')))
   parts.push('\n')
   return Buffer.concat(parts.map((part) => Buffer.from(part)))
 }
